@@ -1,0 +1,29 @@
+"""specxfer: translate the spectra of stars from one survey to another."""
+
+from specxfer._version import __version__
+from specxfer.base import (
+    Translator,
+    UnpairedWarning,
+    predict_std,
+    sample,
+    support,
+    translate,
+)
+from specxfer.covariance import LowRankCovariance
+from specxfer.spectra import Spectra, as_spectra
+from specxfer.wavelengths import air_to_vacuum, vacuum_to_air
+
+__all__ = [
+    "LowRankCovariance",
+    "Spectra",
+    "Translator",
+    "UnpairedWarning",
+    "__version__",
+    "air_to_vacuum",
+    "as_spectra",
+    "predict_std",
+    "sample",
+    "support",
+    "translate",
+    "vacuum_to_air",
+]
