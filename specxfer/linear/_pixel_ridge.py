@@ -1,0 +1,295 @@
+"""Ridge regression of every target pixel with that pixel's own noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from specxfer._exact import exact_matmul
+from specxfer.covariance import LowRankCovariance
+
+JITTER = 1e-10  # keeps normal equations solvable at alpha = 0, relative to their trace
+
+
+@dataclass(frozen=True)
+class PixelRidge:
+    """Ridge coefficients of each pixel and what they leave unexplained.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_features, n_pixels)
+    intercept : ndarray of shape (n_pixels,)
+    scatter : ndarray of shape (n_pixels,)
+        Intrinsic variance: what the features cannot tell, noise taken off.
+    factors : ndarray of shape (n_factors, n_pixels)
+        The part of `scatter` that pixels share, ``factors.T @ factors``.
+    gram_inverse : ndarray of shape (n_features + 1, n_features + 1)
+        Inverse of the mean pixel's normal equations; the last feature is 1.
+    coef_variance : ndarray of shape (n_pixels,)
+        What a star's leverage under `gram_inverse` is multiplied with to give the
+        variance of its prediction by the uncertainty of the coefficients.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    scatter: np.ndarray
+    factors: np.ndarray
+    gram_inverse: np.ndarray
+    coef_variance: np.ndarray
+
+    def predict(self, features):
+        """Flux, shape (n, n_pixels), of features of shape (n, n_features)."""
+        slices = 2 if self.coef.dtype == np.float64 else 1
+        return exact_matmul(features, self.coef, slices) + self.intercept
+
+    def covariance(self, features, spread=None):
+        """Covariance of the predicted flux: features, factors, coefficients.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features)
+        spread : ndarray of shape (n, n_features, n_features), optional
+            Covariance of each star's features; none if they are exact.
+
+        Returns
+        -------
+        LowRankCovariance
+        """
+        n, k = features.shape
+        k = 0 if spread is None else k
+        r = k + len(self.factors)
+        core = np.zeros((n, r, r), dtype=self.coef.dtype)
+        if k:
+            core[:, :k, :k] = spread
+        core[:, range(k, r), range(k, r)] = 1
+        alone = np.maximum(self.scatter - (self.factors**2).sum(axis=0), 0)
+        diagonal = np.outer(self.leverage(features), self.coef_variance) + alone
+        return LowRankCovariance(
+            core,
+            np.concatenate([self.coef[:k], self.factors]),
+            diagonal.astype(self.coef.dtype),
+        )
+
+    def leverage(self, features):
+        """How far each star is from the training stars' middle, shape (n,)."""
+        return _leverage(_with_one(features), self.gram_inverse)
+
+
+def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
+    """Fit a `PixelRidge`.
+
+    Minimises ``Σ_i w_ij (y_ij − c_j − b_j·u_i)² + alpha |b_j|²`` for each pixel j with
+    ``w = 1/(1/ivar + scatter)`` scaled to a mean of 1, so that `alpha` means the
+    same at any noise level; the intercept is not penalised. The scatter is the
+    weighted mean of leave-one-out residual² − 1/ivar, less the shares of the
+    features' own errors and of the coefficients'.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, n_features)
+    spread : ndarray of shape (n_features, n_features)
+        Mean covariance of the features' own errors.
+    y : Spectra of shape (n, n_pixels)
+    star_weight : ndarray of shape (n,)
+    alpha : float
+    max_factors : int
+    rng : numpy.random.RandomState
+
+    Returns
+    -------
+    PixelRidge
+    """
+    u = _with_one(features)
+    penalty = np.full(u.shape[1], float(alpha))
+    penalty[-1] = 0
+    scatter = _first_scatter(u, y, star_weight, penalty)
+    coef, inverse, scale = _normal_equations(u, y, star_weight, scatter, penalty)
+    scatter, coef_share = _leave_one_out(
+        u, y, star_weight, scatter, coef, inverse, scale
+    )
+    scatter -= np.einsum("kp,kl,lp->p", coef[:-1], spread, coef[:-1], optimize=True)
+    scatter = np.maximum(scatter, 0)
+    mean_inverse = _shared_inverse(u, star_weight, penalty)
+    typical = np.average(_leverage(u, mean_inverse), weights=star_weight)
+    factors = _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng)
+    dtype = y.dtype
+    return PixelRidge(
+        coef[:-1].astype(dtype),
+        coef[-1].astype(dtype),
+        scatter.astype(dtype),
+        factors.astype(dtype),
+        mean_inverse,
+        (coef_share / typical).astype(dtype),
+    )
+
+
+def _with_one(features):
+    return np.column_stack([features, np.ones(len(features))]).astype(float)
+
+
+def _leverage(u, gram_inverse):
+    return (exact_matmul(u, gram_inverse, 2) * u).sum(axis=1)
+
+
+def _weights(block, scatter):
+    """``1/(1/ivar + scatter)``, 0 where masked; the mask alone without noise."""
+    w = block.weights()
+    return w / (1 + scatter * w) if block.has_noise else w
+
+
+def _shared_inverse(u, star_weight, penalty):
+    gram = (u * star_weight[:, None]).T @ u + np.diag(penalty)
+    return linalg.inv(gram + JITTER * np.trace(gram) * np.eye(len(gram)))
+
+
+def _first_scatter(u, y, star_weight, penalty):
+    """A first guess of the scatter, from a ridge on the better pixels, unweighted."""
+    p = y.shape[1]
+    count, total = np.zeros((2, p))
+    for rows, block in y.iter_blocks():
+        w = block.weights()
+        count += ((w > 0) * star_weight[rows, None]).sum(axis=0)
+        total += (w * star_weight[rows, None]).sum(axis=0)
+    usual = np.divide(total, count, out=np.zeros(p), where=count > 0).astype(y.dtype)
+    count, mean = np.zeros((2, p))
+    for rows, block in y.iter_blocks():
+        good = (block.weights() > 0.25 * usual) * star_weight[rows, None]
+        count += good.sum(axis=0)
+        mean += np.where(good > 0, good * block.flux, 0).sum(axis=0)
+    count = np.where(count > 0, count, 1)
+    mean = (mean / count).astype(y.dtype)
+    right = np.zeros((u.shape[1], p))
+    for rows, block in y.iter_blocks():
+        flux = np.where(block.weights() > 0.25 * usual, block.flux - mean, 0)
+        right += (u[rows] * star_weight[rows, None]).T.astype(y.dtype) @ flux
+    coef = (_shared_inverse(u, star_weight, penalty) @ right).astype(y.dtype)
+    excess = np.zeros(p)
+    for rows, block in y.iter_blocks():
+        good = block.weights() > 0.25 * usual
+        left = np.where(good, (block.flux - mean - u[rows].astype(y.dtype) @ coef), 0)
+        excess += (star_weight[rows, None] * (left**2 - _noise(block, good))).sum(
+            axis=0
+        )
+    return np.maximum(excess / count, 0).astype(y.dtype)
+
+
+def _noise(block, good):
+    """Noise variance of the good pixels; 0 elsewhere and where it is unknown."""
+    if not block.has_noise:
+        return 0
+    return np.divide(1, block.ivar, out=np.zeros_like(block.ivar), where=good)
+
+
+def _normal_equations(u, y, star_weight, scatter, penalty):
+    """Solve every pixel's normal equations, exactly, in two streamed products.
+
+    Returns the coefficients (n_features + 1, n_pixels), the packed inverses of the
+    normal equations (n_packed, n_pixels), and the scale that brings each pixel's
+    weights to a mean of 1.
+    """
+    k, p = u.shape[1], y.shape[1]
+    i, j = np.triu_indices(k)
+    gram = np.zeros((len(i), p))
+    right = np.zeros((k, p))
+    total, count = np.zeros((2, p))
+    for rows, block in y.iter_blocks(_rows_of_products(len(i))):
+        w = _weights(block, scatter)
+        s = star_weight[rows, None]
+        w = (w * s).astype(y.dtype)
+        v = u[rows].astype(y.dtype)
+        gram += (v[:, i] * v[:, j]).T @ w
+        right += v.T @ np.where(w > 0, w * block.flux, 0)
+        total += w.sum(axis=0)
+        count += ((w > 0) * s).sum(axis=0)
+    scale = np.divide(count, total, out=np.zeros(p), where=total > 0)
+    coef = np.zeros((k, p))
+    inverse = np.zeros((len(i), p), dtype=y.dtype)
+    twice = np.where(i == j, 1, 2)[:, None]  # an off-diagonal stands for two
+    for a in range(0, p, 1024):
+        pixels = slice(a, a + 1024)
+        full = np.empty((len(scale[pixels]), k, k))
+        full[:, i, j] = full[:, j, i] = (gram[:, pixels] * scale[pixels]).T
+        trace = np.trace(full, axis1=1, axis2=2)
+        full[:, np.arange(k), np.arange(k)] += (
+            penalty + (JITTER * trace + (trace == 0))[:, None]
+        )
+        inv = np.linalg.inv(full)
+        coef[:, pixels] = np.matmul(
+            inv, (right[:, pixels] * scale[pixels]).T[:, :, None]
+        )[:, :, 0].T
+        inverse[:, pixels] = inv[:, i, j].T * twice
+    return coef, inverse, scale
+
+
+def _rows_of_products(n_packed):
+    return max(64, 2**23 // n_packed)
+
+
+def _leave_one_out(u, y, star_weight, scatter, coef, inverse, scale):
+    """Scatter from leave-one-out residuals, and the coefficients' share of variance."""
+    k, p = u.shape[1], y.shape[1]
+    i, j = np.triu_indices(k)
+    excess, share, total = np.zeros((3, p))
+    coef = coef.astype(y.dtype)
+    for rows, block in y.iter_blocks(_rows_of_products(len(i))):
+        w = _weights(block, scatter)
+        v = u[rows].astype(y.dtype)
+        lever = (v[:, i] * v[:, j]) @ inverse  # u A⁻¹ u of every star and pixel
+        hat = np.minimum(w * (scale * star_weight[rows, None]) * lever, 0.99)
+        left = np.where(w > 0, (block.flux - v @ coef) / (1 - hat), 0) ** 2
+        left -= _noise(block, w > 0)
+        w = w * star_weight[rows, None]
+        excess += (w * left).sum(axis=0)
+        share += (w * lever).sum(axis=0)
+        total += w.sum(axis=0)
+    total = np.where(total > 0, total, 1)
+    raw = np.where(scale > 0, excess / total, 0)
+    # weights are known to a factor: noise + scatter, or without noise the residual
+    unit = scale if y.has_noise else np.maximum(raw, 0)
+    share = share / total * unit
+    return raw - share, share
+
+
+def _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
+    """Leading directions in which residuals vary together beyond noise.
+
+    Residuals over their standard deviation have unit variance; a direction stands
+    out where its eigenvalue exceeds the edge (1 + √γ)² of pure noise, γ = pixels per
+    star, and its true excess θ solves ℓ = (1 + θ)(1 + γ/θ) (Baik & Silverstein 2006,
+    J. Multivar. Anal. 97, 1382); it is scaled by how far the observed direction is
+    the true one. The factors never claim more than a pixel's scatter.
+    """
+    p = y.shape[1]
+    size = min(max_factors + 5, p, len(y))
+    basis = linalg.qr(rng.standard_normal((p, size)), mode="economic")[0]
+    coef = coef.astype(y.dtype)
+    weight_sum = star_weight.sum()
+    for _ in range(4):
+        image = np.zeros((p, size))
+        mean_weight = np.zeros(p)
+        for rows, block in y.iter_blocks():
+            w = _weights(block, scatter)
+            if not block.has_noise:
+                w = w / np.maximum(scatter, np.finfo(y.dtype).tiny)
+            fit = u[rows].astype(y.dtype) @ coef
+            e = np.where((w > 0) & (scatter > 0), (block.flux - fit) * np.sqrt(w), 0)
+            s = star_weight[rows, None].astype(y.dtype)
+            image += (e * s).T @ (e @ basis.astype(y.dtype))
+            mean_weight += (w * s).sum(axis=0)
+        image /= weight_sum
+        values, rotation = np.linalg.eigh(basis.T @ image)
+        directions = basis @ rotation[:, ::-1]
+        basis = linalg.qr(image, mode="economic")[0]
+    values = values[::-1][:max_factors]
+    gamma = np.count_nonzero(scatter > 0) / len(y)
+    out = values > (1 + np.sqrt(gamma)) ** 2
+    b = values[out] - 1 - gamma
+    theta = (b + np.sqrt(np.maximum(b**2 - 4 * gamma, 0))) / 2
+    overlap = (1 - gamma / theta**2) / (1 + gamma / theta)
+    strength = np.sqrt(theta * np.maximum(overlap, 0))
+    mean_weight = np.maximum(mean_weight / weight_sum, np.finfo(float).tiny)
+    factors = strength[:, None] * directions[:, :max_factors].T[out]
+    factors = np.where(scatter > 0, factors / np.sqrt(mean_weight), 0)
+    claimed = (factors**2).sum(axis=0)
+    excess = np.divide(scatter, claimed, out=np.ones(p), where=claimed > scatter)
+    return factors * np.sqrt(excess)

@@ -1,0 +1,254 @@
+"""PCARidge: what it learns, what noise and masks do to it, and its errors."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+
+from specxfer import Spectra, UnpairedWarning
+from specxfer.linear import PCARidge
+
+N, P, Q, K = 400, 120, 90, 4
+X_WAVE = 15000 * np.exp(np.arange(P) * 1.4e-5)
+Y_WAVE = 6490 + 0.1 * np.arange(Q)
+
+
+def linear_pairs(rng, n=N, snr_x=200, snr_y=50, scatter=0.0):
+    """Pairs whose lines follow K hidden parameters, and the noise-free target."""
+    world = np.random.default_rng(5)  # the same spectral lines for every draw of stars
+    to_x, to_y = world.normal(0, 0.02, (K, P)), world.normal(0, 0.02, (K, Q))
+    own = world.normal(0, 1, (1, Q))
+    u = rng.standard_normal((n, K))
+    truth = 0.9 + u @ to_y + scatter * rng.standard_normal((n, 1)) * own
+    x = 0.9 + u @ to_x
+    noisy_x = x + rng.standard_normal(x.shape) / snr_x
+    noisy_y = truth + rng.standard_normal(truth.shape) / snr_y
+    ids = np.arange(n)
+    X = Spectra(
+        noisy_x.astype("f4"),
+        np.full((n, P), snr_x**2, "f4"),
+        wave=X_WAVE,
+        medium="vacuum",
+        ids=ids,
+    )
+    y = Spectra(
+        noisy_y.astype("f4"),
+        np.full((n, Q), snr_y**2, "f4"),
+        wave=Y_WAVE,
+        medium="air",
+        ids=ids,
+    )
+    return X, y, truth
+
+
+def rms(a):
+    return float(np.sqrt(np.mean(np.square(a))))
+
+
+def test_recovers_a_linear_world(rng):
+    X, y, _ = linear_pairs(rng)
+    X_new, _, truth = linear_pairs(rng)
+    model = PCARidge(n_components=K, alpha=1).fit(X, y)
+    error = rms(model.predict(X_new) - truth)
+    # noise of 1/50 averaged over N stars for K + 1 coefficients, and of the source
+    assert error < 1.3 * np.hypot(0.02 * np.sqrt((K + 1) / N), 0.005 * K / P**0.5)
+
+
+def test_agrees_with_scikit_learn_on_complete_data(rng):
+    X, y, _ = linear_pairs(rng, snr_x=1e4, snr_y=1e4)
+    ours = PCARidge(n_components=K, alpha=1e-3).fit(X.flux, y.flux).predict(X.flux)
+    theirs = make_pipeline(PCA(K, whiten=True), Ridge(1e-3)).fit(X.flux, y.flux)
+    assert rms(ours - theirs.predict(X.flux)) < 1e-5
+
+
+def test_what_lies_under_a_mask_does_not_matter(rng):
+    X, y, _ = linear_pairs(rng)
+    x_mask, y_mask = rng.random(X.shape) < 0.1, rng.random(y.shape) < 0.1
+
+    def masked(spectra, mask, junk):
+        flux = np.where(mask, np.float32(junk), spectra.flux)
+        return spectra.replace(flux=flux, ivar=np.where(mask, 0, spectra.ivar))
+
+    predictions = [
+        PCARidge(n_components=K)
+        .fit(masked(X, x_mask, junk), masked(y, y_mask, junk))
+        .predict(masked(X, x_mask, junk))
+        for junk in (0.0, 50.0, np.nan)
+    ]
+    np.testing.assert_array_equal(predictions[0], predictions[1])
+    np.testing.assert_array_equal(predictions[0], predictions[2])
+
+
+def test_a_fifth_of_pixels_masked_costs_little(rng):
+    X, y, truth = linear_pairs(rng)
+    whole = rms(PCARidge(n_components=K).fit(X, y).predict(X) - truth)
+    gappy = X.replace(ivar=np.where(rng.random(X.shape) < 0.2, 0, X.ivar))
+    error = rms(PCARidge(n_components=K).fit(gappy, y).predict(gappy) - truth)
+    assert error < 1.2 * whole
+
+
+def test_noisy_pixels_of_the_target_weigh_little(rng):
+    X, y, truth = linear_pairs(rng, snr_y=100)
+    bad = rng.random(y.shape) < 0.3
+    flux = np.where(bad, y.flux + rng.normal(0, 1, y.shape), y.flux)
+    told = y.replace(flux=flux, ivar=np.where(bad, 1 / (1 + 1e-4), y.ivar))
+    untold = y.replace(flux=flux)
+    clean = rms(PCARidge(n_components=K).fit(X, y).predict(X) - truth)
+    assert rms(PCARidge(n_components=K).fit(X, told).predict(X) - truth) < 1.5 * clean
+    assert rms(PCARidge(n_components=K).fit(X, untold).predict(X) - truth) > 5 * clean
+
+
+@pytest.mark.parametrize("snr_x", [30, 300])
+def test_std_covers_the_noise_free_flux(rng, snr_x):
+    options = {"n": 1000, "snr_x": snr_x, "snr_y": 100, "scatter": 0.01}
+    X, y, _ = linear_pairs(rng, **options)
+    X_new, _, truth = linear_pairs(rng, **options)
+    flux, std = PCARidge(n_components=K, alpha=1).fit(X, y).predict(X_new, True)
+    z = np.abs(flux - truth) / std
+    assert (z < 1).mean() == pytest.approx(0.683, abs=0.05)
+    assert (z < 1.96).mean() == pytest.approx(0.95, abs=0.03)
+
+
+@pytest.mark.parametrize("snr_x", [30, 300])
+def test_std_is_not_too_narrow_where_nothing_is_left_to_know(rng, snr_x):
+    X, y, _ = linear_pairs(rng, snr_x=snr_x)
+    X_new, _, truth = linear_pairs(rng, snr_x=snr_x)
+    flux, std = PCARidge(n_components=K, alpha=1).fit(X, y).predict(X_new, True)
+    assert ((np.abs(flux - truth) / std) < 1).mean() > 0.65
+    assert np.median(std) < 2.5 * rms(flux - truth)
+
+
+def test_a_noisier_star_is_predicted_with_more_error_and_less_contrast(rng):
+    X, y, _ = linear_pairs(rng)
+    model = PCARidge(n_components=K).fit(X, y)
+    noisy = X.replace(ivar=X.ivar / 1e4)
+    (flux, std), (shrunk, wide) = model.predict(X, True), model.predict(noisy, True)
+    assert (wide > std).all()
+    assert np.std(shrunk, axis=0).max() < np.std(flux, axis=0).max()
+
+
+def test_a_star_without_any_pixel_gets_the_mean_and_says_so(rng):
+    X, y, _ = linear_pairs(rng, scatter=0.01)
+    model = PCARidge(n_components=K).fit(X, y)
+    empty = X[:1].replace(flux=np.full((1, P), np.nan))
+    flux, std = model.predict(empty, return_std=True)
+    np.testing.assert_allclose(flux[0], model.intercept_, atol=1e-6)
+    assert rms(std[0]) > 2 * rms(model.predict(X[:1], True)[1][0])
+
+
+def test_pixels_without_information(rng):
+    X, y, truth = linear_pairs(rng)
+    x_flux, y_flux = X.flux.copy(), y.flux.copy()
+    x_flux[:, 3] = np.nan  # a gap
+    x_flux[:, 4] = 1.0  # a constant
+    y_flux[:, 7] = np.nan
+    y_flux[:, 8] = 1.0
+    y_flux[1:, 9] = np.nan  # one star only
+    model = PCARidge(n_components=K).fit(X.replace(flux=x_flux), y.replace(flux=y_flux))
+    flux, std = model.predict(X.replace(flux=x_flux), return_std=True)
+    assert np.isnan(flux[:, 7]).all()
+    assert np.isnan(std[:, 7]).all()
+    np.testing.assert_allclose(flux[:, 8], 1, atol=1e-3)
+    rest = np.delete(np.arange(Q), [7])
+    assert np.isfinite(flux[:, rest]).all()
+    assert np.isfinite(std[:, rest]).all()
+    assert rms(flux[:, 10:] - truth[:, 10:]) < 0.005
+
+
+def test_same_bits_alone_and_in_company(rng):
+    X, y, _ = linear_pairs(rng)
+    X = X.replace(ivar=np.where(rng.random(X.shape) < 0.1, 0, X.ivar))
+    model = PCARidge(n_components=K).fit(X, y)
+    flux, std = model.predict(X, return_std=True)
+    for rows in ([7], slice(300, 350), rng.permutation(N)):
+        alone, alone_std = model.predict(X[rows], return_std=True)
+        np.testing.assert_array_equal(alone, flux[rows])
+        np.testing.assert_array_equal(alone_std, std[rows])
+
+
+def test_fits_from_read_only_memory_maps(rng, tmp_path):
+    X, y, _ = linear_pairs(rng)
+
+    def on_disk(spectra, name):
+        parts = {}
+        for part in ("flux", "ivar"):
+            np.save(tmp_path / f"{name}_{part}.npy", getattr(spectra, part))
+            parts[part] = np.load(tmp_path / f"{name}_{part}.npy", mmap_mode="r")
+        return spectra.replace(**parts)
+
+    X_disk, y_disk = on_disk(X, "x"), on_disk(y, "y")
+    assert X_disk.is_lazy
+    np.testing.assert_array_equal(
+        PCARidge(n_components=K).fit(X_disk[::2], y_disk[::2]).predict(X_disk),
+        PCARidge(n_components=K).fit(X[::2], y[::2]).predict(X),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_keeps_the_dtype_of_the_source(rng, dtype):
+    X, y, _ = linear_pairs(rng)
+    model = PCARidge(n_components=K).fit(X.flux.astype(dtype), y.flux.astype(dtype))
+    flux, std = model.predict(X.flux.astype(dtype), return_std=True)
+    assert flux.dtype == std.dtype == np.dtype(dtype)
+
+
+def test_without_target_noise_the_std_is_of_the_observed_flux(rng):
+    X, y, _ = linear_pairs(rng)
+    known = PCARidge(n_components=K).fit(X, y)
+    unknown = PCARidge(n_components=K).fit(X, y.replace(ivar=None))
+    assert known.noise_known_
+    assert not unknown.noise_known_
+    assert np.median(known.predict(X, True)[1]) < 0.01
+    assert np.median(unknown.predict(X, True)[1]) == pytest.approx(0.02, rel=0.1)
+
+
+def test_support_flags_what_training_never_saw(rng):
+    X, y, _ = linear_pairs(rng)
+    X_new, _, _ = linear_pairs(rng)
+    model = PCARidge(n_components=K).fit(X, y)
+    assert (model.support(X_new) <= 1).mean() > 0.97
+    emission = X_new.replace(flux=X_new.flux + 0.5 * (np.arange(P) == 60))
+    assert (model.support(emission) > 1).all()
+
+
+def test_factors_find_what_residuals_share(rng):
+    X, y, _ = linear_pairs(rng, n=1500, scatter=0.01, snr_y=100)
+    X_new, _, truth = linear_pairs(rng, n=1500, scatter=0.01, snr_y=100)
+    model = PCARidge(n_components=K, alpha=1).fit(X, y)
+    total = np.ones((Q, 1)) * np.sign(np.random.default_rng(5).normal(size=(1, 1)))
+    weights = np.sign(model._ridge.factors[:1].T) * total
+    out = model.translate(X_new)
+    stated = np.sqrt(out.covariance.functional_variance(weights))
+    scatter = ((out.flux - truth) @ weights).std()
+    assert scatter / stated.mean() == pytest.approx(1, abs=0.1)
+    naive = np.sqrt((1 / out.ivar).sum(axis=1)).mean()
+    assert scatter / naive > 3  # independent pixels would promise far too much
+
+
+def test_unpaired_rows_are_dropped_and_counted(rng):
+    X, y, _ = linear_pairs(rng)
+    flux = y.flux.copy()
+    flux[:5] = np.nan
+    with pytest.warns(UnpairedWarning, match="5 of 400"):
+        model = PCARidge(n_components=K).fit(X, y.replace(flux=flux))
+    np.testing.assert_array_equal(
+        model.predict(X), PCARidge(n_components=K).fit(X[5:], y[5:]).predict(X)
+    )
+
+
+def test_pickles_are_about_the_size_of_the_weights(rng):
+    X, y, _ = linear_pairs(rng)
+    model = PCARidge(n_components=K).fit(X, y)
+    data = pickle.dumps(model)
+    weights = (K + 4) * P + (K + 4 + len(model._ridge.factors)) * Q
+    assert len(data) < 4 * weights * 2 + 20_000
+    np.testing.assert_array_equal(pickle.loads(data).predict(X), model.predict(X))
+
+
+def test_never_more_components_than_stars_or_pixels(rng):
+    X, y, _ = linear_pairs(rng, n=10)
+    assert PCARidge(n_components=50).fit(X, y).n_components_ == 9
+    assert PCARidge(n_components=50).fit(X.flux[:, :3], y).n_components_ == 3
