@@ -1,0 +1,23 @@
+"""Errors against noisy spectra: of pixels, of lines, and as scikit-learn scorers."""
+
+from specxfer.metrics._compare import giants_and_dwarfs, line_table, paired_difference
+from specxfer.metrics._equivalent_width import equivalent_width
+from specxfer.metrics._errors import mse, mse_per_pixel, mse_per_star, signed_root
+from specxfer.metrics._noise import NoiseScale, noise_scale
+from specxfer.metrics._scorers import chi2_scorer, line_ew_scorer, line_flux_scorer
+
+__all__ = [
+    "NoiseScale",
+    "chi2_scorer",
+    "equivalent_width",
+    "giants_and_dwarfs",
+    "line_ew_scorer",
+    "line_flux_scorer",
+    "line_table",
+    "mse",
+    "mse_per_pixel",
+    "mse_per_star",
+    "noise_scale",
+    "paired_difference",
+    "signed_root",
+]
