@@ -56,10 +56,13 @@ def _slices(x, axis, bits, n_slices):
     """`x` as whole numbers times powers of two, most significant first."""
     parts = []
     x = np.asarray(x, dtype=float)
-    for _ in range(n_slices):
+    for left in range(n_slices - 1, -1, -1):
         largest = np.abs(x).max(axis=axis, keepdims=True, initial=0)
-        unit = np.exp2(np.frexp(largest)[1] - float(bits))
-        whole = np.rint(x / unit)
+        exponent = np.frexp(largest)[1] - float(bits)
+        whole = x * np.exp2(-exponent)
+        np.rint(whole, out=whole)
+        unit = np.exp2(exponent)
         parts.append((whole, unit))
-        x = x - whole * unit
+        if left:
+            x = x - whole * unit
     return parts

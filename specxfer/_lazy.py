@@ -80,8 +80,7 @@ def _compose(first, then, n):
 
 
 def split_key(key):
-    if not isinstance(key, tuple):
-        return key, slice(None)
+    key = key if isinstance(key, tuple) else (key,)
     key = tuple(slice(None) if k is Ellipsis else k for k in key)
     if len(key) == 1:
         return key[0], slice(None)

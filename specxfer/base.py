@@ -56,6 +56,21 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     noise_known_ : bool
         Whether the training targets came with their noise. Without it the standard
         deviation is that of the *observed* flux.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specxfer import Translator
+    >>> class Scaled(Translator):
+    ...     _parameter_constraints = {}
+    ...     def _fit(self, X, y, sample_weight):
+    ...         self.depth_ = np.nanmean(1 - X.flux)
+    ...     def _predict_block(self, X):
+    ...         depth = np.nanmean(1 - X.flux, axis=1, keepdims=True)
+    ...         return 1 - depth / self.depth_ * (1 - self.y_mean_)
+    >>> model = Scaled().fit([[0.9, 0.7], [1.0, 0.8]], [[0.6], [0.8]])
+    >>> model.predict([[0.95, 0.75]]).round(3)
+    array([[0.7]])
     """
 
     _block_rows = 256  # rows that are predicted at a time

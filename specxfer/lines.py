@@ -105,13 +105,32 @@ class Line:
         return self.lo, self.hi
 
     def with_window(self, lo, hi):
-        """The same line measured between `lo` and `hi` (Å, in the line's medium)."""
+        """The same line with another window.
+
+        Parameters
+        ----------
+        lo, hi : float
+            Å, in the line's medium.
+
+        Returns
+        -------
+        Line
+        """
         if not lo < hi:
             raise ValueError(f"window ({lo}, {hi}): expected lo < hi, in Å.")
         return replace(self, lo=float(lo), hi=float(hi))
 
     def to_medium(self, medium):
-        """The same line with its wavelengths in `medium`, "air" or "vacuum"."""
+        """The same line with its wavelengths in air or in vacuum.
+
+        Parameters
+        ----------
+        medium : {"air", "vacuum"}
+
+        Returns
+        -------
+        Line
+        """
         _check_medium(medium)
         if medium == self.medium:
             return self

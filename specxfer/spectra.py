@@ -251,6 +251,7 @@ class Spectra:
     def _select_grid(self, old, cols):
         if old.wave is not None:
             self.wave = old.wave[cols]
+            self.wave.flags.writeable = False
             if (np.diff(self.wave) <= 0).any():
                 raise ValueError(
                     "the pixels selected are not in order of wavelength: sort them, "

@@ -48,6 +48,11 @@ def air_to_vacuum(wave):
     -------
     ndarray
         Å, in vacuum.
+
+    Examples
+    --------
+    >>> float(air_to_vacuum(6562.797)).__round__(2)  # Hα
+    6564.61
     """
     wave = np.asarray(wave, dtype=float)
     vacuum = wave

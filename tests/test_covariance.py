@@ -1,0 +1,167 @@
+"""`LowRankCovariance` against dense matrices written out by hand."""
+
+import numpy as np
+import pytest
+
+from specxfer import LowRankCovariance, Spectra
+
+N, R, P = 4, 3, 7
+
+
+@pytest.fixture(params=["diagonal per spectrum", "shared diagonal"])
+def cov(request, rng):
+    half = rng.normal(size=(N, R, R))
+    shape = (N, P) if request.param == "diagonal per spectrum" else (P,)
+    return LowRankCovariance(
+        half @ half.transpose(0, 2, 1),
+        rng.normal(size=(R, P)),
+        rng.uniform(0.1, 1, shape),
+    )
+
+
+def dense(cov, i):
+    diagonal = cov.diagonal if cov.diagonal.ndim == 1 else cov.diagonal[i]
+    return cov.basis.T @ cov.core[i] @ cov.basis + np.diag(diagonal)
+
+
+def every_dense(cov):
+    return np.array([dense(cov, i) for i in range(len(cov))])
+
+
+def test_variance_is_the_diagonal(cov):
+    expected = np.diagonal(every_dense(cov), axis1=1, axis2=2)
+    np.testing.assert_allclose(cov.variance(), expected, rtol=1e-5)
+
+
+def test_variance_keeps_float32(cov):
+    single = LowRankCovariance(
+        *(a.astype("f4") for a in (cov.core, cov.basis, cov.diagonal))
+    )
+    assert single.variance().dtype == np.float32
+    np.testing.assert_allclose(single.variance(), cov.variance(), rtol=1e-4)
+
+
+def test_variance_of_many_pixels_is_made_in_parts(rng):
+    r, p = 120, 5000  # 7,260 products a pixel: more than one part of 64 MiB
+    basis = rng.normal(size=(r, p)).astype("f4")
+    half = rng.normal(size=(2, r, r)).astype("f4")
+    cov = LowRankCovariance(
+        half @ half.transpose(0, 2, 1), basis, np.zeros(p, dtype="f4")
+    )
+    expected = np.einsum("rp,nrs,sp->np", basis, cov.core, basis, optimize=True)
+    np.testing.assert_allclose(cov.variance(), expected, rtol=1e-3)
+
+
+def test_functional_variance_of_shared_weights(cov, rng):
+    w = rng.normal(size=(P, 2))
+    expected = np.einsum("pm,npq,qm->nm", w, every_dense(cov), w)
+    np.testing.assert_allclose(cov.functional_variance(w), expected)
+
+
+def test_functional_variance_of_weights_per_star(cov, rng):
+    w = rng.normal(size=(N, P, 2))
+    expected = np.einsum("npm,npq,nqm->nm", w, every_dense(cov), w)
+    np.testing.assert_allclose(cov.functional_variance(w), expected)
+
+
+def test_pixels_that_err_together_do_not_average_out():
+    together = LowRankCovariance(np.full((1, 1, 1), 0.01), np.ones((1, 9)), np.zeros(9))
+    apart = LowRankCovariance(np.zeros((1, 1, 1)), np.ones((1, 9)), np.full(9, 0.01))
+    np.testing.assert_allclose(together.variance(), apart.variance())
+    width = np.ones((9, 1))
+    assert together.functional_variance(width)[0, 0] == pytest.approx(0.81)
+    assert apart.functional_variance(width)[0, 0] == pytest.approx(0.09)
+
+
+def unseen(cov, pixel):
+    """The same covariance where one pixel was never seen in training."""
+    basis, diagonal = cov.basis.copy(), cov.diagonal.copy()
+    basis[:, pixel] = diagonal[..., pixel] = np.nan
+    return LowRankCovariance(cov.core, basis, diagonal)
+
+
+def test_an_unknown_pixel_spoils_only_the_sums_that_use_it(cov, rng):
+    w = rng.normal(size=(P, 3))
+    w[2, :2] = 0
+    found = unseen(cov, 2).functional_variance(w)
+    np.testing.assert_allclose(found[:, :2], cov.functional_variance(w)[:, :2])
+    assert np.isnan(found[:, 2]).all()
+
+
+def test_an_unknown_pixel_spoils_only_the_stars_that_use_it(cov, rng):
+    w = rng.normal(size=(N, P, 1))
+    w[1:, 2] = 0
+    found = unseen(cov, 2).functional_variance(w)
+    assert np.isnan(found[0, 0])
+    np.testing.assert_allclose(found[1:], cov.functional_variance(w)[1:])
+
+
+def test_draws_have_the_covariance(cov):
+    draws = cov.draw(1, 40_000, np.random.default_rng(3))
+    assert draws.shape == (40_000, P)
+    scale = np.abs(dense(cov, 1)).max()
+    np.testing.assert_allclose(np.cov(draws.T), dense(cov, 1), atol=0.05 * scale)
+    np.testing.assert_allclose(draws.mean(axis=0), 0, atol=0.03 * scale**0.5)
+
+
+def test_draws_repeat_with_the_generator_and_survive_a_singular_core():
+    core = np.array([[[1.0, 1.0], [1.0, 1.0]]])  # rank one, rounding may be negative
+    cov = LowRankCovariance(core, np.eye(2), np.zeros(2))
+    one, two = (cov.draw(0, 5, np.random.default_rng(0)) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_allclose(one[:, 0], one[:, 1], atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        slice(1, 3),
+        [3, 0],
+        np.array([True, False, False, True]),
+        (slice(None), slice(2, 5)),
+        ([2, 0, 1], [1, 4, 6]),
+        (slice(None, None, -1), np.arange(P) > 3),
+        2,
+    ],
+    ids=str,
+)
+def test_selection_is_that_of_the_dense_matrix(cov, key):
+    rows, cols = key if isinstance(key, tuple) else (key, slice(None))
+    rows = np.atleast_1d(np.arange(N)[rows])
+    cols = np.arange(P)[cols]
+    part = cov[key]
+    assert len(part) == len(rows)
+    for i, row in enumerate(rows):
+        np.testing.assert_allclose(dense(part, i), dense(cov, row)[np.ix_(cols, cols)])
+
+
+def test_spectra_carry_it_through_selection_and_concatenation(cov):
+    flux = np.ones((N, P))
+    X = Spectra(flux, wave=np.arange(5000.0, 5000 + P), medium="air", covariance=cov)
+    part = X[[2, 0], 1:4]
+    np.testing.assert_allclose(dense(part.covariance, 0), dense(cov, 2)[1:4, 1:4])
+    both = Spectra.concatenate([X[:1], X[1:]])
+    np.testing.assert_allclose(every_dense(both.covariance), every_dense(cov))
+    assert Spectra.concatenate([X, X.replace(covariance=None)]).covariance is None
+
+
+def test_spectra_refuse_the_covariance_of_others(cov):
+    wave = np.arange(5000.0, 5005)
+    with pytest.raises(ValueError, match=r"4 spectra × 7 pixels.*4 × 5"):
+        Spectra(np.ones((N, 5)), wave=wave, medium="air", covariance=cov)
+
+
+def test_concatenation_needs_one_basis(cov):
+    joined = LowRankCovariance.concatenate([cov[:1], cov[1:]])
+    np.testing.assert_allclose(joined.variance(), cov.variance())
+    other = LowRankCovariance(cov.core, 2 * cov.basis, cov.diagonal)
+    with pytest.raises(ValueError, match="covariance 1 has another basis"):
+        LowRankCovariance.concatenate([cov, other])
+    assert not cov.shares_basis(None)
+
+
+def test_a_shared_diagonal_must_be_the_same():
+    core, basis = np.ones((1, 1, 1)), np.ones((1, 3))
+    one, two = (LowRankCovariance(core, basis, d * np.ones(3)) for d in (1, 2))
+    with pytest.raises(ValueError, match="shared diagonal"):
+        LowRankCovariance.concatenate([one, two])
