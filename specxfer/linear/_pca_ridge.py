@@ -4,35 +4,44 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from specxfer.base import Translator
 from specxfer.linear._pixel_ridge import fit_pixel_ridge
+from specxfer.linear._products import with_products
 from specxfer.linear._scores import fit_scores
 
 
 class PCARidge(Translator):
-    """Linear translator: PCA of the source, then a ridge to each target pixel.
+    """PCA of the source, then a ridge to each target pixel.
 
     A star's scores on the source's principal components are their posterior mean
     given that star's own noise and masks; each target pixel is a ridge regression on
     the scores, weighted by that pixel's inverse variance. The baseline every other
     translator has to beat, with an uncertainty that knows its three parts: the
     coefficients', the source noise carried through, and what the source cannot tell.
+    Products of the leading scores, penalised like the rest, follow the curvature of
+    saturated lines.
 
     Parameters
     ----------
     n_components : int, default=50
         Principal components of the source, at most; fewer where there are fewer
         stars (less one) or pixels.
-    alpha : float, default=10.0
-        Ridge penalty on whitened scores, with weights of mean 1 per pixel.
+    alpha : "auto" or float, default="auto"
+        Ridge penalty on whitened scores, with weights of mean 1 per pixel. "auto"
+        learns a penalty for each pixel and component from all coefficients
+        together (empirical Bayes): a pixel without signal keeps to its mean, a strong
+        line is not held back.
+    n_products : int, default=6
+        How many leading scores are multiplied with each other for further features;
+        0 for a purely linear translator.
     n_factors : int, default=20
         Directions, at most, in which residuals of different pixels are found to vary
         together.
     max_iter : int, default=20
         Passes over the source, at most, to find its components.
-    tol : float, default=1e-4
+    tol : float, default=3e-4
         Relative change of the variance captured that ends them.
     random_state : int, RandomState instance or None, default=0
         Starts the search for components. The result depends on it by less than
@@ -48,8 +57,8 @@ class PCARidge(Translator):
         Components times the square root of their variance, continuum units.
     mean_ : ndarray of shape (n_features_in_,)
         Mean source spectrum.
-    coef_ : ndarray of shape (n_components_, n_pixels_out_)
-        Ridge coefficients of the whitened scores.
+    coef_ : ndarray of shape (n_terms, n_pixels_out_)
+        Ridge coefficients of the whitened scores, then of their products.
     intercept_ : ndarray of shape (n_pixels_out_,)
     scatter_ : ndarray of shape (n_pixels_out_,)
         Intrinsic standard deviation of each target pixel: what the source cannot
@@ -68,7 +77,7 @@ class PCARidge(Translator):
     References
     ----------
     Tipping & Bishop 1999, J. R. Stat. Soc. B 61, 611; Hoerl & Kennard 1970,
-    Technometrics 12, 55.
+    Technometrics 12, 55; Efron & Morris 1973, JASA 68, 117.
 
     Examples
     --------
@@ -86,7 +95,8 @@ class PCARidge(Translator):
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "n_products": [Interval(Integral, 0, None, closed="left")],
         "n_factors": [Interval(Integral, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -96,15 +106,17 @@ class PCARidge(Translator):
     def __init__(
         self,
         n_components=50,
-        alpha=10.0,
+        alpha="auto",
         *,
+        n_products=6,
         n_factors=20,
         max_iter=20,
-        tol=1e-4,
+        tol=3e-4,
         random_state=0,
     ):
         self.n_components = n_components
         self.alpha = alpha
+        self.n_products = n_products
         self.n_factors = n_factors
         self.max_iter = max_iter
         self.tol = tol
@@ -115,15 +127,16 @@ class PCARidge(Translator):
         self._source, self.n_iter_ = fit_scores(
             X, sample_weight, self.n_components, self.max_iter, self.tol, rng
         )
-        scores, spread, chi2 = [], 0.0, []
+        features, spread, chi2, distance = [], 0.0, [], []
         for rows, block in X.iter_blocks(self._block_rows):
-            u, covariance = self._source.posterior(block)
-            scores.append(u)
-            chi2.append(self._source.chi2(block, u))
-            spread += np.tensordot(sample_weight[rows], covariance, axes=1)
-        scores = np.concatenate(scores)
+            scores, covariance = self._source.posterior(block)
+            chi2.append(self._source.chi2(block, scores))
+            distance.append((scores**2).sum(axis=1))
+            u, s = with_products(scores, covariance, self.n_products)
+            features.append(u)
+            spread += np.tensordot(sample_weight[rows], s, axes=1)
         self._ridge = fit_pixel_ridge(
-            scores,
+            np.concatenate(features),
             spread / sample_weight.sum(),
             y,
             sample_weight,
@@ -135,15 +148,18 @@ class PCARidge(Translator):
         share = min(self.n_components_ / len(X), 0.5)
         self._limits = (
             _limit(np.concatenate(chi2)) * (1 + share) / (1 - share),
-            _limit((scores**2).sum(axis=1)),
+            _limit(np.concatenate(distance)),
         )
         return self
 
+    def _features(self, X):
+        return with_products(*self._source.posterior(X), self.n_products)
+
     def _predict_block(self, X):
-        return self._ridge.predict(self._source.posterior(X)[0])
+        return self._ridge.predict(self._features(X)[0])
 
     def _covariance_block(self, X):
-        return self._ridge.covariance(*self._source.posterior(X))
+        return self._ridge.covariance(*self._features(X))
 
     def _support_block(self, X):
         scores, _ = self._source.posterior(X)

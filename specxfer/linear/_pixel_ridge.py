@@ -7,6 +7,7 @@ from scipy import linalg
 
 from specxfer._exact import exact_matmul
 from specxfer.covariance import LowRankCovariance
+from specxfer.linear._scores import orthonormal
 
 JITTER = 1e-10  # keeps normal equations solvable at alpha = 0, relative to their trace
 
@@ -80,8 +81,9 @@ def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
 
     Minimises ``Σ_i w_ij (y_ij − c_j − b_j·u_i)² + alpha |b_j|²`` for each pixel j with
     ``w = 1/(1/ivar + scatter)`` scaled to a mean of 1, so that `alpha` means the
-    same at any noise level; the intercept is not penalised. The scatter is the
-    weighted mean of leave-one-out residual² − 1/ivar, less the shares of the
+    same at any noise level; the intercept is not penalised. With ``alpha="auto"``
+    each coefficient has a penalty of its own, learnt from all of them. The scatter is
+    the weighted mean of leave-one-out residual² − 1/ivar, less the shares of the
     features' own errors and of the coefficients'.
 
     Parameters
@@ -91,7 +93,7 @@ def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
         Mean covariance of the features' own errors.
     y : Spectra of shape (n, n_pixels)
     star_weight : ndarray of shape (n,)
-    alpha : float
+    alpha : float or "auto"
     max_factors : int
     rng : numpy.random.RandomState
 
@@ -100,16 +102,23 @@ def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
     PixelRidge
     """
     u = _with_one(features)
-    penalty = np.full(u.shape[1], float(alpha))
-    penalty[-1] = 0
-    scatter = _first_scatter(u, y, star_weight, penalty)
-    coef, inverse, scale = _normal_equations(u, y, star_weight, scatter, penalty)
+    k, p = u.shape[1], y.shape[1]
+    shared = np.r_[np.full(k - 1, 1.0 if alpha == "auto" else alpha), 0.0]
+    scatter = _first_scatter(u, y, star_weight, shared)
+    gram, right, scale = _normal_equations(u, y, star_weight, scatter)
+    if alpha == "auto" and k > 1:
+        unit = scale if y.has_noise else np.maximum(scatter, np.finfo(y.dtype).tiny)
+        penalty = _learnt_penalty(gram, right, unit)
+    else:
+        penalty = _per_pixel(shared[0], k, p)
+    coef, inverse = _solve(gram, right, penalty)
+    del gram
     scatter, coef_share = _leave_one_out(
-        u, y, star_weight, scatter, coef, inverse, scale
+        u, y, star_weight, scatter, coef, inverse.astype(y.dtype), scale
     )
     scatter -= np.einsum("kp,kl,lp->p", coef[:-1], spread, coef[:-1], optimize=True)
     scatter = np.maximum(scatter, 0)
-    mean_inverse = _shared_inverse(u, star_weight, penalty)
+    mean_inverse = _shared_inverse(u, star_weight, shared)
     typical = np.average(_leverage(u, mean_inverse), weights=star_weight)
     factors = _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng)
     dtype = y.dtype
@@ -180,12 +189,12 @@ def _noise(block, good):
     return np.divide(1, block.ivar, out=np.zeros_like(block.ivar), where=good)
 
 
-def _normal_equations(u, y, star_weight, scatter, penalty):
-    """Solve every pixel's normal equations, exactly, in two streamed products.
+def _normal_equations(u, y, star_weight, scatter):
+    """Every pixel's normal equations, exactly, in two streamed products.
 
-    Returns the coefficients (n_features + 1, n_pixels), the packed inverses of the
-    normal equations (n_packed, n_pixels), and the scale that brings each pixel's
-    weights to a mean of 1.
+    Returns them packed (n_packed, n_pixels), their right sides (n_features + 1,
+    n_pixels), and the scale that brings each pixel's weights to a mean of 1, already
+    applied.
     """
     k, p = u.shape[1], y.shape[1]
     i, j = np.triu_indices(k)
@@ -202,23 +211,69 @@ def _normal_equations(u, y, star_weight, scatter, penalty):
         total += w.sum(axis=0)
         count += ((w > 0) * s).sum(axis=0)
     scale = np.divide(count, total, out=np.zeros(p), where=total > 0)
+    gram *= scale
+    right *= scale
+    return gram, right, scale
+
+
+def _solve(gram, right, penalty):
+    """Coefficients (k, n_pixels) and packed inverses, off-diagonals doubled."""
+    k, p = right.shape
+    i, j = np.triu_indices(k)
     coef = np.zeros((k, p))
-    inverse = np.zeros((len(i), p), dtype=y.dtype)
+    inverse = np.empty((len(i), p))
     twice = np.where(i == j, 1, 2)[:, None]  # an off-diagonal stands for two
     for a in range(0, p, 1024):
         pixels = slice(a, a + 1024)
-        full = np.empty((len(scale[pixels]), k, k))
-        full[:, i, j] = full[:, j, i] = (gram[:, pixels] * scale[pixels]).T
+        full = np.empty((gram[:, pixels].shape[1], k, k))
+        full[:, i, j] = full[:, j, i] = gram[:, pixels].T
         trace = np.trace(full, axis1=1, axis2=2)
         full[:, np.arange(k), np.arange(k)] += (
-            penalty + (JITTER * trace + (trace == 0))[:, None]
+            penalty[:, pixels].T + (JITTER * trace + (trace == 0))[:, None]
         )
         inv = np.linalg.inv(full)
-        coef[:, pixels] = np.matmul(
-            inv, (right[:, pixels] * scale[pixels]).T[:, :, None]
-        )[:, :, 0].T
+        coef[:, pixels] = np.matmul(inv, right[:, pixels].T[:, :, None])[:, :, 0].T
         inverse[:, pixels] = inv[:, i, j].T * twice
-    return coef, inverse, scale
+    return coef, inverse
+
+
+def _learnt_penalty(gram, right, unit):
+    """Penalties from the coefficients themselves, by empirical Bayes.
+
+    Coefficient k of pixel j is taken to come from N(0, a_j π_k + c_j): how much the
+    pixel follows what feature k tells all pixels, and how much it has to say of its
+    own. All follow from the moments of nearly unpenalised coefficients, whose
+    sampling variance is known, and the penalty is the ratio of noise to prior
+    variance. A pixel without signal so falls back to its mean, and a line keeps its
+    full strength (Efron & Morris 1973, JASA 68, 117).
+    """
+    k, p = right.shape
+    coef, inverse = _solve(gram, right, _per_pixel(1.0, k, p))
+    i, j = np.triu_indices(k)
+    variance = inverse[i == j][:-1] * unit
+    usual = np.maximum(variance.mean(axis=0), np.finfo(np.float32).tiny)
+    variance = variance / usual  # from here in units of each pixel's usual variance
+    signal = coef[:-1] ** 2 / usual - variance
+    share = np.maximum(signal.mean(axis=1), 0)[:, None]
+    share = np.maximum(share / max(share.max(), np.finfo(float).tiny), 1e-4)
+    prior = np.zeros((k - 1, p))
+    for _ in range(3):  # least squares of the signal, weighted by its own scatter
+        weight = 1 / np.maximum(variance + prior, 1e-9) ** 2
+        aa, ac, cc = ((weight * share**n).sum(axis=0) for n in (2, 1, 0))
+        ay, cy = ((weight * share**n * signal).sum(axis=0) for n in (1, 0))
+        det = np.maximum(aa * cc - ac**2, 1e-9 * aa * cc)
+        a, c = (ay * cc - cy * ac) / det, (cy * aa - ay * ac) / det
+        a, c = np.where(c < 0, ay / aa, a), np.where(a < 0, cy / cc, c)
+        prior = np.maximum(a, 0) * share + np.maximum(c, 0)
+    penalty = np.zeros((k, p))
+    penalty[:-1] = unit / usual / np.maximum(prior, 1e-9)
+    return penalty
+
+
+def _per_pixel(alpha, k, p):
+    penalty = np.full((k, p), float(alpha))
+    penalty[-1] = 0  # the intercept
+    return penalty
 
 
 def _rows_of_products(n_packed):
@@ -261,7 +316,7 @@ def _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
     """
     p = y.shape[1]
     size = min(max_factors + 5, p, len(y))
-    basis = linalg.qr(rng.standard_normal((p, size)), mode="economic")[0]
+    basis = orthonormal(rng.standard_normal((p, size)))
     coef = coef.astype(y.dtype)
     weight_sum = star_weight.sum()
     for _ in range(4):
@@ -270,7 +325,7 @@ def _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
         for rows, block in y.iter_blocks():
             w = _weights(block, scatter)
             if not block.has_noise:
-                w = w / np.maximum(scatter, np.finfo(y.dtype).tiny)
+                w = w / np.maximum(scatter, 1e-20)  # nothing is known better
             fit = u[rows].astype(y.dtype) @ coef
             e = np.where((w > 0) & (scatter > 0), (block.flux - fit) * np.sqrt(w), 0)
             s = star_weight[rows, None].astype(y.dtype)
@@ -279,7 +334,7 @@ def _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
         image /= weight_sum
         values, rotation = np.linalg.eigh(basis.T @ image)
         directions = basis @ rotation[:, ::-1]
-        basis = linalg.qr(image, mode="economic")[0]
+        basis = orthonormal(image)
     values = values[::-1][:max_factors]
     gamma = np.count_nonzero(scatter > 0) / len(y)
     out = values > (1 + np.sqrt(gamma)) ** 2

@@ -89,21 +89,21 @@ class ScoreModel:
         return weights, np.where(weights > 0, X.flux - self.mean[self.used], 0)
 
 
-def _posterior(weights, residual, loadings):
+def _posterior(weights, residual, loadings, product=exact_matmul):
     """Posterior scores and covariance; the n small Gram matrices in one product."""
     n, k = len(weights), len(loadings)
-    slices = 2 if weights.dtype == np.float64 else 1
+    options = {"slices": 2} if product is exact_matmul and weights.itemsize == 8 else {}
     i, j = np.triu_indices(k)
     packed = np.zeros((n, len(i)))
     step = max(1, 2**23 // max(1, len(i)))  # pixels whose products fit in 64 MiB
     for a in range(0, loadings.shape[1], step):
         part = loadings[:, a : a + step]
-        packed += exact_matmul(weights[:, a : a + step], (part[i] * part[j]).T, slices)
+        packed += product(weights[:, a : a + step], (part[i] * part[j]).T, **options)
     gram = np.empty((n, k, k))
     gram[:, i, j] = gram[:, j, i] = packed
     gram[:, np.arange(k), np.arange(k)] += 1
     covariance = np.linalg.inv(gram)
-    target = exact_matmul(weights * residual, loadings.T, slices)
+    target = product(weights * residual, loadings.T, **options).astype(float)
     return np.matmul(covariance, target[:, :, None])[:, :, 0], covariance
 
 
@@ -134,17 +134,14 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
     n_iter : int
         Passes made.
     """
-    mean, variance, noise, used, star_weight = _moments(X, star_weight)
+    usual = _usual_weight(X)
+    mean, variance, noise, used, star_weight = _moments(X, star_weight, usual)
     X = X[:, used]
     mean_used = mean[used].astype(X.dtype)
     p = int(used.sum())
     k = max(1, min(n_components, np.count_nonzero(star_weight) - 1, p))
     size = p if p <= SMALL else min(p, k + OVERSAMPLE)
-    basis = (
-        np.eye(p)
-        if size == p
-        else linalg.qr(rng.standard_normal((p, size)), mode="economic")[0]
-    )
+    basis = np.eye(p) if size == p else orthonormal(rng.standard_normal((p, size)))
     values = np.zeros(size)
     captured, complete = 0.0, True
     n_iter = 0
@@ -153,7 +150,9 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
         image = np.zeros((p, size))
         total = 0.0
         for rows, block in X.iter_blocks():
-            residual, gaps = _filled(block, mean_used, basis, values, noise[used])
+            residual, gaps = _filled(
+                block, usual[rows], mean_used, basis, values, noise[used]
+            )
             complete = complete and not gaps
             weighted = residual * star_weight[rows, None].astype(residual.dtype)
             image += weighted.T @ (residual @ basis.astype(residual.dtype))
@@ -161,13 +160,11 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
         image /= total
         values, rotation = np.linalg.eigh(basis.T @ image)
         values, rotation = values[::-1], rotation[:, ::-1]
-        if size == p:
-            basis = basis @ rotation
-        else:
-            basis = linalg.qr(image @ rotation, mode="economic")[0]
+        basis = basis @ rotation if size == p else orthonormal(image @ rotation)
         before, captured = captured, values[:k].sum()
         if (size == p and complete) or abs(captured - before) <= tol * captured:
             break
+    k = max(1, min(k, np.count_nonzero(values > 1e-12 * values[0])))  # the rank
     components = basis[:, :k].T
     components *= np.sign(components[np.arange(k), np.abs(components).argmax(axis=1)])[
         :, None
@@ -184,13 +181,38 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
     return ScoreModel(*as_data, used), n_iter
 
 
-def _moments(X, star_weight):
+def orthonormal(a):
+    """An orthonormal basis of the columns of a tall matrix, in order.
+
+    Cholesky QR, twice (Yamamoto et al. 2015, ETNA 44, 306): products instead of
+    reflections, many times faster for a few tall columns.
+    """
+    for _ in range(2):
+        a = a / np.maximum(np.linalg.norm(a, axis=0), np.finfo(float).tiny)
+        gram = a.T @ a
+        gram[np.diag_indices_from(gram)] += 1e-14 * len(gram)
+        a = linalg.solve_triangular(np.linalg.cholesky(gram), a.T, lower=True).T
+    return a
+
+
+def _usual_weight(X):
+    """Median inverse variance of each star's valid pixels, 0 if it has none."""
+    usual = np.zeros(len(X), dtype=X.dtype)
+    for rows, block in X.iter_blocks():
+        w = np.sort(block.weights(), axis=1)
+        n_masked = (w == 0).sum(axis=1)
+        middle = np.minimum((n_masked + w.shape[1]) // 2, w.shape[1] - 1)
+        usual[rows] = w[np.arange(len(w)), middle]
+    return usual
+
+
+def _moments(X, star_weight, usual):
     """Mean, variance and mean noise of each pixel, and the weight of each star."""
     n, p = X.shape
     count, first, second, noise = np.zeros((4, p))
     star_noise = np.zeros(n)
     for rows, block in X.iter_blocks():
-        good, w = _trusted(block)
+        good, w = _trusted(block, usual[rows])
         c = good * star_weight[rows, None]
         flux = np.where(good, block.flux, 0).astype(float)
         count += c.sum(axis=0)
@@ -211,18 +233,15 @@ def _moments(X, star_weight):
     return mean, variance, noise, used, star_weight
 
 
-def _trusted(block):
+def _trusted(block, usual):
     """Valid pixels that are not far noisier than the rest of their star."""
     w = block.weights()
-    if not block.has_noise:
-        return w > 0, w
-    usual = np.nanmedian(np.where(w > 0, w, np.nan), axis=1, keepdims=True)
-    return w > 0.01 * usual, w
+    return (w > 0) & (w >= 0.01 * usual[:, None]), w
 
 
-def _filled(block, mean, basis, values, noise):
+def _filled(block, usual, mean, basis, values, noise):
     """Residuals from the mean with untrusted pixels filled by leading components."""
-    good, _ = _trusted(block)
+    good, _ = _trusted(block, usual)
     residual = np.where(good, block.flux - mean, 0)
     gaps = not good.all()
     if gaps and values[0] > 0:
@@ -230,6 +249,6 @@ def _filled(block, mean, basis, values, noise):
         loadings = (basis[:, :lead] * np.sqrt(values[:lead])).T.astype(residual.dtype)
         rest = max(values[lead:].sum() / len(mean), noise.mean(), 1e-6 * values[0])
         weights = good.astype(residual.dtype) / residual.dtype.type(rest)
-        scores, _ = _posterior(weights, residual, loadings)
+        scores, _ = _posterior(weights, residual, loadings, np.matmul)
         residual = np.where(good, residual, scores.astype(residual.dtype) @ loadings)
     return residual, gaps

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from specxfer import Spectra, UnpairedWarning
 from specxfer.linear import PCARidge
+from specxfer.linear._products import with_products
 
 N, P, Q, K = 400, 120, 90, 4
 X_WAVE = 15000 * np.exp(np.arange(P) * 1.4e-5)
@@ -51,7 +52,7 @@ def rms(a):
 def test_recovers_a_linear_world(rng):
     X, y, _ = linear_pairs(rng)
     X_new, _, truth = linear_pairs(rng)
-    model = PCARidge(n_components=K, alpha=1).fit(X, y)
+    model = PCARidge(n_components=K, alpha=1, n_products=0).fit(X, y)
     error = rms(model.predict(X_new) - truth)
     # noise of 1/50 averaged over N stars for K + 1 coefficients, and of the source
     assert error < 1.3 * np.hypot(0.02 * np.sqrt((K + 1) / N), 0.005 * K / P**0.5)
@@ -59,9 +60,33 @@ def test_recovers_a_linear_world(rng):
 
 def test_agrees_with_scikit_learn_on_complete_data(rng):
     X, y, _ = linear_pairs(rng, snr_x=1e4, snr_y=1e4)
-    ours = PCARidge(n_components=K, alpha=1e-3).fit(X.flux, y.flux).predict(X.flux)
+    ours = PCARidge(n_components=K, alpha=1e-3, n_products=0)
+    ours = ours.fit(X.flux, y.flux).predict(X.flux)
     theirs = make_pipeline(PCA(K, whiten=True), Ridge(1e-3)).fit(X.flux, y.flux)
     assert rms(ours - theirs.predict(X.flux)) < 1e-5
+
+
+def test_products_follow_a_line_that_saturates(rng):
+    X, y, truth = linear_pairs(rng, n=2000)
+    curved = truth + 4 * (truth - 0.9) ** 2
+    observed = y.replace(flux=(curved + y.flux - truth).astype("f4"))
+    line = PCARidge(n_components=K, n_products=0).fit(X, observed).predict(X)
+    curve = PCARidge(n_components=K, n_products=K).fit(X, observed).predict(X)
+    assert rms(curve - curved) < 0.6 * rms(line - curved)
+
+
+def test_products_of_posterior_scores_have_the_moments_of_draws(rng):
+    root = 0.2 * rng.normal(size=(3, 3))
+    mean, cov = rng.normal(size=3), root @ root.T
+    draws = rng.multivariate_normal(mean, cov, 400_000)
+    a, b = np.triu_indices(2)
+    draws = np.column_stack([draws, draws[:, a] * draws[:, b] - (a == b)])
+    features, spread = with_products(mean[None], cov[None], 2)
+    np.testing.assert_allclose(features[0], draws.mean(0), atol=0.02)
+    sd = np.sqrt(np.diag(spread[0]))
+    np.testing.assert_allclose(
+        spread[0] / sd / sd[:, None], np.cov(draws.T) / sd / sd[:, None], atol=0.01
+    )
 
 
 def test_what_lies_under_a_mask_does_not_matter(rng):
@@ -243,7 +268,8 @@ def test_pickles_are_about_the_size_of_the_weights(rng):
     X, y, _ = linear_pairs(rng)
     model = PCARidge(n_components=K).fit(X, y)
     data = pickle.dumps(model)
-    weights = (K + 4) * P + (K + 4 + len(model._ridge.factors)) * Q
+    n_terms = len(model.coef_)
+    weights = (K + 4) * P + (n_terms + 4 + len(model._ridge.factors)) * Q
     assert len(data) < 4 * weights * 2 + 20_000
     np.testing.assert_array_equal(pickle.loads(data).predict(X), model.predict(X))
 
