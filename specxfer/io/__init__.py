@@ -1,0 +1,16 @@
+"""Readers of survey files."""
+
+from specxfer._grids import apogee_chips, apogee_wave, galah_wave
+from specxfer.io._apogee import apogee_from_pixels, read_apogee
+from specxfer.io._errors import ReadError
+from specxfer.io._galah import read_galah
+
+__all__ = [
+    "ReadError",
+    "apogee_chips",
+    "apogee_from_pixels",
+    "apogee_wave",
+    "galah_wave",
+    "read_apogee",
+    "read_galah",
+]

@@ -1,0 +1,233 @@
+"""Read APOGEE spectra: aspcapStar files, and the 7514-pixel form."""
+
+import os
+from functools import partial
+
+import numpy as np
+
+from specxfer._grids import APOGEE_PIXELS, APOGEE_R, apogee_chip, apogee_wave
+from specxfer.io._apogee_files import id_in, read_aspcapstar, read_npz
+from specxfer.io._apogee_pixels import expand, good_pixels, grid_pixels
+from specxfer.io._collect import collect, meta_table, refused
+from specxfer.io._errors import ReadError, damage_is_a_refusal
+from specxfer.io._files import find_files
+from specxfer.io._fits import ZIP, read_bytes
+from specxfer.spectra import Spectra
+
+__all__ = ["apogee_from_pixels", "read_apogee"]
+
+META = {
+    "apogee_id": ("U", None),
+    "survey": ("U", None),
+    "release": ("U", None),
+    "snr": (float, None),
+    "rv_com": (float, "km/s"),
+    "rv_scatter": (float, "km/s"),
+    "n_visits": (int, None),
+    "starflag": (int, None),
+    "aspcapflag": (int, None),
+    "teff": (float, "K"),
+    "logg": (float, None),
+    "fe_h": (float, None),
+    "alpha_fe": (float, None),
+}
+
+
+def read_apogee(
+    paths,
+    *,
+    n_jobs=None,
+    verbose=0,
+    on_error="skip",
+    error_floor=0.005,
+    max_error=1.0,
+    max_flux=2.0,
+):
+    """Read APOGEE spectra that are already continuum-normalised.
+
+    Files are recognised by what they hold, not by their names: `aspcapStar` FITS
+    files, and npz archives with the 7514 (DR13 to DR17) or 7214 (DR11, DR12)
+    pixels on the chips, or all 8575. Nothing is resampled: these files share one
+    grid, in vacuum and in the rest frame of the star.
+
+    Parameters
+    ----------
+    paths : path or list of paths
+        Files, folders (searched to any depth for FITS and npz files) or patterns
+        like ``"spectra/aspcapStar-*.fits"``.
+    n_jobs : int, optional
+        Files read at the same time, as in joblib.
+    verbose : int, default=0
+        Above 0, show a progress bar.
+    on_error : {"skip", "raise"}, default="skip"
+        What to do with a file that cannot be read: report it and go on, or raise
+        the `ReadError`.
+    error_floor : float, default=0.005
+        Errors are at least this, in continuum units: what the survey's own
+        normalisation assumes.
+    max_error : float, default=1.0
+        Pixels with a larger error are bad.
+    max_flux : float or None, default=2.0
+        Pixels more than 5σ above it, and their neighbours, are bad, as are those
+        more than 5σ below 0.
+
+    Returns
+    -------
+    spectra : Spectra of shape (n_read, 8575)
+        Bad pixels and the gaps between chips are NaN with ivar 0. `ids` are the
+        APOGEE ids (``2M17334253-1654573``), `resolution` is the nominal 22,500,
+        `meta` holds apogee_id, survey, release, snr, rv_com (km/s), rv_scatter,
+        n_visits, starflag, aspcapflag, teff, logg, fe_h, alpha_fe and file; NaN, or
+        -1, where the file does not say. Parameters are the calibrated ones.
+    report : astropy.table.Table
+        One row a file: file, id, format, status ("read", "partial" or "refused"),
+        reason, n_good. Rows that are not refused are the rows of `spectra`, in
+        order. "partial": a spectrum without its table of parameters.
+
+    Raises
+    ------
+    ReadError
+        With ``on_error="raise"``, for the first file that cannot be read.
+
+    Notes
+    -----
+    A pixel is bad if its flux is 0, its error 0 or above `max_error`, or, where there
+    is a mask, one of the bits 0 to 7 and 14 of APOGEE_PIXMASK is set; the other bits
+    are warnings.
+
+    References
+    ----------
+    Holtzman, J. A. et al. 2015, AJ 150, 148 (pixel masks); García Pérez, A. E. et al.
+    2016, AJ 151, 144 (pseudo-normalisation).
+
+    Examples
+    --------
+    >>> from specxfer.io import read_apogee
+    >>> spectra, report = read_apogee("no_such_file.fits")
+    >>> len(spectra), report["status"][0]
+    (0, np.str_('refused'))
+    """
+    rules = {
+        "error_floor": error_floor,
+        "max_error": max_error,
+        "max_flux": max_flux,
+    }
+    flux, ivar, readings, report = collect(
+        partial(_read_file, rules=rules),
+        find_files(paths),
+        APOGEE_PIXELS,
+        n_jobs=n_jobs,
+        verbose=verbose,
+        on_error=on_error,
+    )
+    spectra = _as_spectra(
+        flux, ivar, np.array([r.id for r in readings], "U"), meta_table(readings, META)
+    )
+    return spectra, report
+
+
+def apogee_from_pixels(
+    flux,
+    ivar=None,
+    *,
+    error=None,
+    mask=None,
+    ids=None,
+    meta=None,
+    release=None,
+    error_floor=0.005,
+    max_error=1.0,
+    max_flux=2.0,
+):
+    """`Spectra` on the APOGEE grid from arrays of the pixels on the chips.
+
+    Parameters
+    ----------
+    flux : array-like of shape (n_pixels,) or (n_spectra, n_pixels)
+        Continuum-normalised flux: 7514 pixels (DR13 to DR17), 7214 (DR11, DR12), or
+        all 8575.
+    ivar, error : array-like, shape of `flux`
+        Inverse variance, or 1σ error: give one of them.
+    mask : array-like, shape of `flux`, optional
+        APOGEE_PIXMASK bits (integers), or bool, where True is a bad pixel.
+    ids : array-like of shape (n_spectra,), optional
+        One name per star.
+    meta : Table, optional
+        One row per spectrum.
+    release : str, optional
+        Such as "DR14"; by default told from the number of pixels.
+    error_floor, max_error, max_flux : float
+        As in `read_apogee`.
+
+    Returns
+    -------
+    Spectra of shape (n_spectra, 8575)
+
+    Raises
+    ------
+    ValueError
+        If the number of pixels is none of these, or is not that of the release.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specxfer.io import apogee_from_pixels
+    >>> X = apogee_from_pixels(np.ones((2, 7514)), error=np.full((2, 7514), 0.01))
+    >>> X.shape, int(X.valid()[0].sum())
+    ((2, 8575), 7514)
+    """
+    if (ivar is None) == (error is None):
+        raise ValueError("give ivar or error, and not both.")
+    flux = np.atleast_2d(np.asarray(flux))
+    given = error if ivar is None else ivar
+    noise = np.atleast_2d(np.asarray(given, np.float64))
+    if noise.shape != flux.shape:
+        raise ValueError(f"flux has shape {flux.shape}, its noise {noise.shape}.")
+    if ivar is not None:
+        if (noise < 0).any():
+            raise ValueError(f"ivar must not be negative, got {np.nanmin(noise)}.")
+        with np.errstate(divide="ignore"):
+            noise = 1 / np.sqrt(noise)
+    good = good_pixels(mask, flux.shape)
+    pixels = grid_pixels(flux.shape[1], release)
+    out = np.empty((2, len(flux), APOGEE_PIXELS), np.float32)
+    for row in range(len(flux)):
+        out[:, row] = expand(
+            flux[row],
+            noise[row],
+            good[row],
+            pixels,
+            error_floor=error_floor,
+            max_error=max_error,
+            max_flux=max_flux,
+        )
+    return _as_spectra(*out, ids, meta)
+
+
+def _as_spectra(flux, ivar, ids, meta):
+    return Spectra(
+        flux,
+        ivar,
+        wave=apogee_wave(),
+        medium="vacuum",
+        ids=ids,
+        meta=meta,
+        resolution=np.full(len(flux), APOGEE_R),
+        chip=apogee_chip(),
+    )
+
+
+def _read_file(path, rules):
+    try:
+        with damage_is_a_refusal(path):
+            content = read_bytes(path)
+            read = read_npz if content.startswith(ZIP) else read_aspcapstar
+            reading, (flux, error, good) = read(path, content)
+            reading.flux, reading.ivar = expand(
+                flux, error, good, grid_pixels(flux.size), **rules
+            )
+        if not reading.ivar.any():
+            raise ReadError(path, "it has no good pixel", reading.format)
+    except ReadError as error:
+        return refused(error, id=id_in(os.path.basename(path)))
+    return reading

@@ -1,0 +1,124 @@
+"""Finding files, and recognising what they are."""
+
+import glob
+import os
+from pathlib import Path
+
+import numpy as np
+
+from specxfer._grids import APOGEE_PIXELS
+from specxfer.io._errors import ReadError
+
+__all__ = [
+    "find_files",
+    "identify",
+    "integer",
+    "number",
+    "refusal",
+    "text",
+]
+
+SUFFIXES = (".fits", ".fit", ".fits.gz", ".npz")
+OPTICAL = (3_500.0, 10_000.0)  # Å: where the first pixel of an optical spectrum is
+
+HINTS = {
+    "aspcapStar": "use read_apogee",
+    "APOGEE pixels": "use read_apogee",
+    "GALAH DR3": "use read_galah",
+    "GALAH DR4": "use read_galah",
+    "apStar": "it is not continuum-normalised, which is not supported yet: give the "
+    "aspcapStar file of the star",
+    "apVisit": "a single visit in the observed frame, not continuum-normalised, which "
+    "is not supported yet: give the aspcapStar file of the star",
+    "mwmStar": "SDSS-V files are not supported yet",
+    "GALAH DR4 fit": "the fit product is not supported yet: give the four CCD files "
+    "of the spectrum",
+    "FITS table": "it holds a table and no spectrum",
+    "FITS": "it is no spectrum that this package knows",
+}
+
+
+def find_files(paths):
+    """The files that `paths` names: files, folders (searched to any depth), patterns.
+
+    A name that matches nothing is kept, so that it is reported and not lost.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    found = []
+    for path in map(os.fspath, paths):
+        if os.path.isdir(path):
+            inside = (p for p in Path(path).rglob("*") if p.name.endswith(SUFFIXES))
+            found += sorted(str(p) for p in inside) or [path]
+        elif glob.has_magic(path) and not os.path.exists(path):
+            found += sorted(glob.glob(path, recursive=True)) or [path]
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def identify(hdus):
+    """What the parts of a FITS file make, judged by structure and never by name.
+
+    Returns
+    -------
+    str
+        One of "aspcapStar", "apStar", "apVisit", "mwmStar", "GALAH DR3",
+        "GALAH DR4", "GALAH DR4 fit", "FITS table", "FITS".
+    """
+    start = number(hdus[0].header, "CRVAL1")
+    if len(hdus[0].shape) == 1 and OPTICAL[0] < start < OPTICAL[1]:
+        names = [hdu.name for hdu in hdus[1:3]]
+        if "normalized" in names or "relative_error" in names:
+            return "GALAH DR4"
+        return "GALAH DR3" if "input_sigma" in names else "FITS"
+    if len(hdus) < 2:
+        return "FITS"
+    if hdus[1].is_table:
+        columns = set(hdus[1].columns())
+        if {"WAVE", "SOB", "UOB"} <= columns:
+            return "GALAH DR4 fit"
+        return "mwmStar" if len(hdus) >= 5 and "FLUX" in columns else "FITS table"
+    shape = hdus[1].shape
+    if shape and shape[-1] == APOGEE_PIXELS:
+        # apStar has an integer mask where aspcapStar has its model
+        has_mask = len(hdus) > 3 and number(hdus[3].header, "BITPIX") > 0
+        return "apStar" if has_mask or len(shape) > 1 else "aspcapStar"
+    if len(shape) == 2 and shape[0] == 3 and shape[1] in (2048, 4096):
+        return "apVisit"
+    return "FITS"
+
+
+def refusal(path, format):
+    """The `ReadError` for a file that another reader, or none, takes."""
+    return ReadError(path, f"looks like {format}: {HINTS[format]}", format)
+
+
+def number(header, key):
+    """A header value or table entry as float; NaN where it is absent or no number."""
+    try:
+        value = float(np.asarray(header[key]).ravel()[0])
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
+        return np.nan
+    return value if np.isfinite(value) and value > -9990 else np.nan
+
+
+def integer(header, key):
+    """A header value or table entry as int; -1 where it is absent.
+
+    Bit masks with the highest of 32 bits set are stored as negative numbers.
+    """
+    try:
+        value = int(np.asarray(header[key]).ravel()[0])
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
+        return -1
+    return value if value >= -1 else value & 0xFFFFFFFF
+
+
+def text(header, key):
+    """A header value or table entry as text; "" where it is absent or "None"."""
+    try:
+        value = str(np.asarray(header[key]).ravel()[0]).strip()
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
+        return ""
+    return "" if value in ("None", "nan") or not value.isprintable() else value

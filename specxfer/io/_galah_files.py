@@ -1,0 +1,177 @@
+"""Read one CCD file of a GALAH spectrum, DR3 or DR4."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from specxfer._grids import GALAH_CCDS, SPEED_OF_LIGHT
+from specxfer.io._errors import ReadError, damage_is_a_refusal
+from specxfer.io._files import identify, number, refusal, text
+from specxfer.io._fits import open_fits
+
+__all__ = ["CCD", "read_ccd"]
+
+DR4_PARTS = ("normalized", "relative_error", "teluric", "resolution_profile")
+FASTEST = 5_000.0  # km/s; the survey itself fits up to 2,500
+
+
+@dataclass
+class CCD:
+    """One CCD of one spectrum, as in its file."""
+
+    number: int
+    format: str
+    wave: np.ndarray  # Å in air, observed (DR4) or at rest (DR3)
+    flux: np.ndarray
+    error: np.ndarray
+    good: np.ndarray
+    velocity: float  # km/s; still to be removed if `observed`
+    observed: bool
+    resolution: float
+    boxiness: float
+    snr: float
+    labels: dict
+    lacks: tuple = ()  # names of the parts that a whole file has
+
+
+def read_ccd(path, min_transmission):
+    """The CCD in a file; a `ReadError` where there is none."""
+    with damage_is_a_refusal(path):
+        hdus = open_fits(path)
+        format = identify(hdus)
+        if format == "GALAH DR4":
+            return _read_dr4(path, hdus, min_transmission)
+        if format == "GALAH DR3":
+            return _read_dr3(path, hdus)
+        raise refusal(path, format)
+
+
+def _read_dr3(path, hdus):
+    format = "GALAH DR3"
+    if len(hdus) < 5 or hdus[4].shape == ():
+        raise ReadError(
+            path,
+            "it has no normalised flux (HDU4), as 227 stars of DR3: nothing to read",
+            format,
+        )
+    flux, relative = _image(path, hdus, 4, format), _image(path, hdus, 1, format)
+    wave, ccd = _wavelengths(path, hdus[4].header, flux, format)
+    observed, _ = _wavelengths(path, hdus[0].header, flux, format)
+    velocity = float((observed[0] / wave[0] - 1) * SPEED_OF_LIGHT)
+    good = np.isfinite(relative) & (relative > 0)
+    return CCD(
+        number=ccd,
+        format=format,
+        wave=wave,
+        flux=flux,
+        error=np.abs(relative * flux),
+        good=good,
+        velocity=velocity,
+        observed=False,
+        resolution=np.nan,
+        boxiness=np.nan,
+        snr=_snr(relative, good),
+        labels=_header_labels(hdus[0].header),
+    )
+
+
+def _read_dr4(path, hdus, min_transmission):
+    format = "GALAH DR4"
+    place = {hdu.name: i for i, hdu in enumerate(hdus)}
+    lacks = tuple(name for name in DR4_PARTS if name not in place)
+    for name in lacks:
+        if name in ("normalized", "relative_error"):
+            raise ReadError(path, f"it has no HDU named {name}", format)
+    header = hdus[0].header
+    flux = _image(path, hdus, place["normalized"], format)
+    relative = _image(path, hdus, place["relative_error"], format)
+    wave, ccd = _wavelengths(path, hdus[place["normalized"]].header, flux, format)
+    # negative where the counts are: no light was measured
+    good = np.isfinite(relative) & (relative > 0)
+    if "teluric" in place:
+        good &= _image(path, hdus, place["teluric"], format) >= min_transmission
+    resolution = np.nan
+    if "resolution_profile" in place:
+        fwhm = _image(path, hdus, place["resolution_profile"], format)
+        resolution = _resolving_power(wave, fwhm)
+    velocity = number(header, "RVCOM")
+    if abs(velocity) > FASTEST:
+        raise ReadError(path, f"its RVCOM is {velocity:g} km/s", format)
+    snr = number(header, "SNR")
+    return CCD(
+        number=ccd,
+        format=format,
+        wave=wave,
+        flux=flux,
+        error=np.abs(relative * flux),
+        good=good,
+        velocity=velocity,
+        observed=True,
+        resolution=resolution,
+        boxiness=number(header, "B"),
+        snr=snr if np.isfinite(snr) else _snr(relative, good),
+        labels=_header_labels(header),
+        lacks=lacks,
+    )
+
+
+def _image(path, hdus, place, format):
+    """The pixels of an HDU in native double precision, as many as the flux has."""
+    data = hdus[place].data
+    length = hdus[0].shape
+    if data is None or data.shape != length or len(length) != 1 or length[0] < 16:
+        shape = None if data is None else data.shape
+        raise ReadError(
+            path,
+            f"HDU{place} has shape {shape}, HDU0 {length}; expected both one row",
+            format,
+        )
+    return np.asarray(data, np.float64)
+
+
+def _wavelengths(path, header, flux, format):
+    """Wavelengths of the pixels, and which CCD they are on."""
+    start, step, origin = (number(header, k) for k in ("CRVAL1", "CDELT1", "CRPIX1"))
+    origin = 1.0 if np.isnan(origin) else origin
+    wave = start + (np.arange(flux.size) + 1 - origin) * step
+    if step > 0:
+        for ccd, (first, last) in enumerate(GALAH_CCDS, 1):
+            if abs(wave[0] - first) < 40 and abs(wave[-1] - last) < 40:
+                return wave, ccd
+    raise ReadError(
+        path,
+        f"its wavelengths, {wave[0]:.6g} to {wave[-1]:.6g} Å, are those of no HERMES "
+        "CCD",
+        format,
+    )
+
+
+def _resolving_power(wave, fwhm):
+    power = np.where(fwhm > 0, wave / fwhm, np.nan)
+    power = power[(power > 1_000) & (power < 1_000_000)]
+    return float(np.median(power)) if power.size else np.nan
+
+
+def _snr(relative, good):
+    return float(1 / np.median(relative[good])) if good.any() else np.nan
+
+
+def _header_labels(header):
+    def flag(key):
+        value = number(header, key)
+        return int(value) if value in (0, 1) else -1
+
+    return {
+        "tmass_id": text(header, "2MASS_ID").removeprefix("2M"),
+        "gaia_id": text(header, "GAIA_ID"),
+        "object": text(header, "OBJ_NAME") or text(header, "STD_NAME"),
+        "rv_error": number(header, "E_RVCOM"),
+        "rv_ok": flag("RVCOM_OK"),
+        "wave_ok": flag("WAV_OK"),
+        "parameters_ok": flag("PAR_OK"),
+        "teff": number(header, "TEFF_R"),
+        "logg": number(header, "LOGG_R"),
+        "fe_h": number(header, "FE_H_R"),
+        "alpha_fe": number(header, "A_FE_R"),
+        "vbroad": number(header, "VBROAD_R"),
+    }

@@ -1,0 +1,171 @@
+"""Writers of small files in the survey formats: real layout, made-up stars."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+C = 299_792.458  # km/s
+CHIPS = ((246, 3274), (3585, 6080), (6344, 8335))
+CCDS = {  # CRVAL1, CDELT1 of a star in motion, as in the survey's files
+    1: (4713.50, 0.04595, 4790.0),
+    2: (5648.10, 0.05469, 5760.0),
+    3: (6477.20, 0.06316, 6600.0),
+    4: (7584.10, 0.07357, 7800.0),
+}
+
+
+def wcs(start, step, pixel=1.0):
+    header = fits.Header()
+    header["CRVAL1"], header["CDELT1"], header["CRPIX1"] = start, step, pixel
+    return header
+
+
+def apogee_flux():
+    """A giant of one line every 100 pixels; 0 in the gaps."""
+    pixel = np.arange(8575)
+    flux = 1 - 0.3 * np.exp(-0.5 * ((pixel % 100 - 50) / 2.0) ** 2)
+    on_chip = np.zeros(8575, bool)
+    for start, stop in CHIPS:
+        on_chip[start:stop] = True
+    return np.where(on_chip, flux, 0).astype(">f4"), on_chip
+
+
+def aspcapstar(path, *, flux=None, error=None, obj="2M00000000+0000001", table=True):
+    plain, on_chip = apogee_flux()
+    flux = plain if flux is None else flux
+    error = np.where(on_chip, 0.01, 0).astype(">f4") if error is None else error
+    primary = fits.PrimaryHDU()
+    primary.header["OBJ"] = obj
+    primary.header["SNR"] = 120.5
+    primary.header["VHELIO"] = -42.5
+    primary.header["NVISITS"] = 3
+    grid = wcs(4.179, 6e-6)
+    hdus = [primary, *(fits.ImageHDU(a, grid) for a in (flux, error, plain))]
+    if table:
+        param = np.array([4500, 2.1, 0.2, -0.3, 0.1, 0.2, 0.15, 1.0, 0.0])
+        columns = [
+            fits.Column("FILE", "26A", array=[f"apStar-r6-{obj}"]),
+            fits.Column("BITS", "11X", array=np.zeros((1, 11), bool)),
+            fits.Column("APOGEE_ID", "18A", array=[obj]),
+            fits.Column("PARAM", "9E", array=param[None]),
+            fits.Column("STARFLAG", "J", array=[512]),
+            fits.Column("ASPCAPFLAG", "J", array=np.array([-(2**31)], np.int32)),
+        ]
+        hdus.append(fits.BinTableHDU.from_columns(columns))
+    fits.HDUList(hdus).writeto(path, overwrite=True)
+    return path
+
+
+def apstar(path, n_visits=2):
+    shape = (8575,) if n_visits == 1 else (n_visits + 2, 8575)
+    grid = wcs(4.179, 6e-6)
+    images = [np.ones(shape, ">i2" if i == 3 else ">f4") for i in range(1, 8)]
+    hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(a, grid) for a in images)]
+    hdus += [fits.ImageHDU(np.zeros(26)), fits.BinTableHDU(np.zeros(1, [("A", "f4")]))]
+    fits.HDUList(hdus).writeto(path, overwrite=True)
+    return path
+
+
+def apvisit(path):
+    images = [fits.ImageHDU(np.ones((3, 4096), ">f4")) for _ in range(4)]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path, overwrite=True)
+    return path
+
+
+def pixels_npz(path, *, n_pixels=7514, **changes):
+    arrays = {
+        "normalized_flux": np.full(n_pixels, 0.9),
+        "normalized_error": np.full(n_pixels, 0.01),
+        "pixel_or_mask": np.zeros(n_pixels, np.uint16),
+    }
+    np.savez(path, **{**arrays, **changes})
+    return path
+
+
+def line_centre(ccd):
+    """Å in air, at rest: the line of a CCD."""
+    return CCDS[ccd][2]
+
+
+def galah_flux(rest_wave, ccd):
+    """One Gaussian line of depth 0.5, σ = 0.12 Å, on a flat continuum."""
+    return 1 - 0.5 * np.exp(-0.5 * ((rest_wave - line_centre(ccd)) / 0.12) ** 2)
+
+
+def galah_dr4(folder, sobject_id, rv=37.0, ccds=(1, 2, 3, 4), error=0.01, **cards):
+    paths = []
+    for ccd in ccds:
+        start, step, _ = CCDS[ccd]
+        wave = start + step * np.arange(4096)
+        normalized = galah_flux(wave / (1 + rv / C), ccd)
+        fwhm = (wave / 23_000).astype(">f4")
+        parts = {
+            "normalized": normalized,
+            "relative_error": error / normalized,
+            "sky": np.zeros(4096),
+            "teluric": np.ones(4096),
+            "scattered": np.zeros(4096, ">f4"),
+            "cross_talk": np.zeros(4096),
+            "resolution_profile": fwhm,
+        }
+        grid = wcs(start, step)
+        hdus = [fits.PrimaryHDU(1000 * normalized, grid.copy())]
+        header = {"SNR": 100.0 * ccd, "RVCOM": rv, "RVCOM_OK": 1, "B": 2.5}
+        header |= {"2MASS_ID": "None", "GAIA_ID": "None", "TEFF_R": 5777.0}
+        for key, value in {**header, **cards}.items():
+            if value is not None:
+                hdus[0].header[key] = value
+        for name, data in parts.items():
+            hdus.append(fits.ImageHDU(data, grid.copy(), name=name))
+            hdus[-1].header["EXTNAME"] = name
+        paths.append(folder / f"{sobject_id}{ccd}.fits")
+        fits.HDUList(hdus).writeto(paths[-1], overwrite=True)
+    return paths
+
+
+def galah_dr3(
+    folder, sobject_id, rv=-20.0, ccds=(1, 2, 3, 4), error=0.01, hdu4=True, pixel=1.0
+):
+    paths = []
+    for ccd in ccds:
+        start, step, _ = CCDS[ccd]
+        z = 1 + rv / C
+        wave = start + step * np.arange(4096)
+        normalized = galah_flux(wave / z, ccd)
+        reference = start + step * (pixel - 1)
+        grid = wcs(reference, step, pixel)
+        relative = (error / normalized).astype(">f4")
+        hdus = [fits.PrimaryHDU((900 * normalized).astype(">f4"), grid.copy())]
+        for name in ("input_sigma", "no_sky_subspectrum", "no_sky_sigma"):
+            hdus.append(fits.ImageHDU(relative, grid.copy()))
+            hdus[-1].header["EXTNAME"] = name
+        if hdu4:
+            hdus.append(fits.ImageHDU(normalized, wcs(reference / z, step / z, pixel)))
+        paths.append(folder / f"{sobject_id}{ccd}.fits")
+        fits.HDUList(hdus).writeto(paths[-1], overwrite=True)
+    return paths
+
+
+def galah_fit(path):
+    dtype = [(n, ">f4") for n in ("wave", "sob", "uob", "smod")] + [("mob", "?")]
+    table = fits.BinTableHDU(np.zeros(50, dtype))
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, overwrite=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def write():
+    """Functions that write a file of each format, and what they wrote."""
+    return SimpleNamespace(
+        aspcapstar=aspcapstar,
+        apstar=apstar,
+        apvisit=apvisit,
+        pixels_npz=pixels_npz,
+        galah_dr3=galah_dr3,
+        galah_dr4=galah_dr4,
+        galah_fit=galah_fit,
+        apogee_flux=apogee_flux,
+        line_centre=line_centre,
+    )
