@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
 
 from specxfer._checks import check_same_grid
 from specxfer._version import __version__
-from specxfer.spectra import Spectra
+from specxfer.spectra import Spectra, as_plain
 
 __all__ = [
     "Translator",
@@ -129,7 +129,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             return self._check_source_grid(X, reset)
         X = validate_data(
             self,
-            X,
+            as_plain(X),
             reset=reset,
             dtype=[np.float64, np.float32],
             ensure_all_finite="allow-nan",
@@ -163,10 +163,9 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"{self.n_features_in_} features as input: pixels on the training grid."
             )
         if X.wave is not None and self.wave_in_ is not None:
-            like = Spectra(
-                np.empty((0, X.shape[1])), wave=self.wave_in_, medium=self.medium_in_
+            check_same_grid(
+                X, _bare(self.wave_in_, self.medium_in_), "X", "the training source"
             )
-            check_same_grid(X, like, "X", "the training source")
         return X
 
     def _check_target(self, y):
@@ -178,7 +177,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 "None: give the target spectra of the same stars."
             )
         y = check_array(
-            y,
+            as_plain(y),
             dtype=[np.float64, np.float32],
             ensure_all_finite="allow-nan",
             ensure_2d=False,
@@ -333,6 +332,10 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if y.shape[1] != self.n_pixels_out_:
             raise ValueError(
                 f"y has {y.shape[1]} pixels, the fit had {self.n_pixels_out_}."
+            )
+        if y.wave is not None and self.wave_out_ is not None:
+            check_same_grid(
+                y, _bare(self.wave_out_, self.medium_out_), "y", "the training target"
             )
         weight = _check_sample_weight(sample_weight, X)
         left = total = 0.0
@@ -504,6 +507,11 @@ def _resolve(model, X, method):
 
 
 # ------------------------------------------------------------------------ helpers
+def _bare(wave, medium):
+    """A grid without spectra on it."""
+    return Spectra(np.empty((0, len(wave))), wave=wave, medium=medium)
+
+
 def _check_rows(X, y):
     if len(X) != len(y):
         raise ValueError(

@@ -565,3 +565,12 @@ def as_spectra(X, wave=None, medium=None, name="X"):
                 f"{name} has its own wavelengths and wave= differs: drop wave=."
             )
     return X
+
+
+def as_plain(X):
+    """Masks to NaN and bytes to native order: check_array would lose or widen them."""
+    if isinstance(X, np.ma.MaskedArray) or hasattr(X, "unit"):
+        return as_spectra(X).flux
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f" and not X.dtype.isnative:
+        return X.astype(X.dtype.newbyteorder("="))
+    return X

@@ -3,7 +3,9 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
+from astropy.units import Unit
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
@@ -186,6 +188,27 @@ def test_other_grid_or_medium_at_predict(rng):
     np.testing.assert_array_equal(
         model.predict(X.replace(ivar=None)), model.predict(X.flux)
     )
+
+
+def test_score_on_another_grid(rng):
+    X, y = pairs(rng)
+    model = PCARidge(n_components=2).fit(X, y)
+    with pytest.raises(ValueError, match=r"y and the training target differ"):
+        model.score(X, y.replace(wave=y.wave + 0.1))
+
+
+def test_masked_arrays_quantities_and_frames(rng):
+    X, y = pairs(rng)
+    mask = rng.random(X.shape) < 0.1
+    reference = PCARidge(n_components=2).fit(np.where(mask, np.nan, X.flux), y.flux)
+    expected = reference.predict(np.where(mask, np.nan, X.flux))
+    for convert in (np.ma.MaskedArray, lambda f, m: np.where(m, np.nan, f) * Unit("")):
+        model = PCARidge(n_components=2).fit(convert(X.flux, mask), y.flux)
+        np.testing.assert_array_equal(model.predict(convert(X.flux, mask)), expected)
+    frame = pd.DataFrame(np.where(mask, np.nan, X.flux)).rename(columns=str)
+    model = PCARidge(n_components=2).fit(frame, pd.DataFrame(y.flux))
+    np.testing.assert_array_equal(model.predict(frame), expected)
+    assert model.feature_names_in_[0] == "0"
 
 
 def test_nothing_to_learn_from(rng):
