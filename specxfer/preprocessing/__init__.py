@@ -1,0 +1,15 @@
+"""Transformers that choose, fill, bin and normalise the pixels of spectra."""
+
+from specxfer.preprocessing._augment import augment
+from specxfer.preprocessing._continuum_normalizer import ContinuumNormalizer
+from specxfer.preprocessing._gap_masker import GapMasker
+from specxfer.preprocessing._rebinner import Rebinner
+from specxfer.preprocessing._window_cropper import WindowCropper
+
+__all__ = [
+    "ContinuumNormalizer",
+    "GapMasker",
+    "Rebinner",
+    "WindowCropper",
+    "augment",
+]
