@@ -278,13 +278,18 @@ class Spectra:
         rows : slice
             Which rows these are.
         block : Spectra
-            The rows, in memory.
+            The rows, in memory and in C order, whatever the order of the whole: sums
+            over a block have the same bits.
         """
         if n_rows is None:
             n_rows = max(1, BLOCK_ELEMENTS // max(1, self.shape[1]))
         for start in range(0, len(self), n_rows):
             rows = slice(start, min(start + n_rows, len(self)))
-            yield rows, self[rows].load()
+            block = self[rows].load()  # a new object, which may be changed
+            block._flux = np.ascontiguousarray(block._flux)
+            if block.has_noise:
+                block._ivar = np.ascontiguousarray(block._ivar)
+            yield rows, block
 
     def load(self):
         """The same spectra with flux and ivar in memory."""

@@ -512,6 +512,16 @@ def test_blocks_of_spectra_in_memory_are_views():
         np.testing.assert_array_equal(block.ids, X.ids[rows])
 
 
+def test_blocks_are_in_c_order_whatever_the_whole():
+    flux = np.asfortranarray(spectra().flux)
+    X = Spectra(flux, 1 + flux**2, wave=spectra().wave, medium="air")
+    for rows, block in X.iter_blocks(4):
+        assert block.flux.flags.c_contiguous
+        assert block.ivar.flags.c_contiguous
+        np.testing.assert_array_equal(block.flux, flux[rows])
+    assert X.flux is flux
+
+
 def test_loaded_values_are_native_and_independent_of_the_file(tmp_path):
     X = spectra(flux=stored(tmp_path / "flux", ones), ivar=None)
     loaded = X[1:, 2:].load()
