@@ -11,7 +11,7 @@ from specxfer.io._apogee_pixels import expand, good_pixels, grid_pixels
 from specxfer.io._collect import collect, meta_table, refused
 from specxfer.io._errors import ReadError, damage_is_a_refusal
 from specxfer.io._files import find_files
-from specxfer.io._fits import ZIP, read_bytes
+from specxfer.io._fits import ZIP, first_bytes
 from specxfer.spectra import Spectra
 
 __all__ = ["apogee_from_pixels", "read_apogee"]
@@ -220,9 +220,9 @@ def _as_spectra(flux, ivar, ids, meta):
 def _read_file(path, rules):
     try:
         with damage_is_a_refusal(path):
-            content = read_bytes(path)
-            read = read_npz if content.startswith(ZIP) else read_aspcapstar
-            reading, (flux, error, good) = read(path, content)
+            is_npz = first_bytes(path).startswith(ZIP)
+            read = read_npz if is_npz else read_aspcapstar
+            reading, (flux, error, good) = read(path)
             reading.flux, reading.ivar = expand(
                 flux, error, good, grid_pixels(flux.size), **rules
             )

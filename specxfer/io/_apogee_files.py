@@ -1,6 +1,5 @@
 """Read one APOGEE file: aspcapStar, or an npz archive of pixels."""
 
-import io
 import os
 import re
 
@@ -10,7 +9,7 @@ from specxfer.io._apogee_pixels import good_pixels, grid_pixels
 from specxfer.io._collect import Reading
 from specxfer.io._errors import ReadError
 from specxfer.io._files import identify, integer, number, refusal, text
-from specxfer.io._fits import open_fits
+from specxfer.io._fits import first_row, open_fits, shape_of
 
 __all__ = ["id_in", "read_aspcapstar", "read_npz"]
 
@@ -22,6 +21,8 @@ COLUMNS = (
     *("TEFF", "LOGG", "M_H", "FE_H", "ALPHA_M"),
 )
 
+PARAM = {"TEFF": 0, "LOGG": 1, "M_H": 3, "ALPHA_M": 6}  # places in its column PARAM
+
 NPZ_NAMES = {
     "flux": ("normalized_flux", "pseudo_continuum_flux", "flux"),
     "error": ("normalized_error", "error", "flux_err", "sigma"),
@@ -31,20 +32,20 @@ NPZ_NAMES = {
 }
 
 
-def read_aspcapstar(path, content):
+def read_aspcapstar(path):
     """An aspcapStar file: its `Reading`, and (flux, error, good) of its pixels."""
-    hdus = open_fits(path, content)
-    format = identify(hdus)
-    if format != "aspcapStar":
-        raise refusal(path, format)
-    if len(hdus) < 3 or hdus[1].shape != hdus[2].shape:
-        shapes = [hdu.shape for hdu in hdus[1:3]]
-        raise ReadError(path, f"flux and error have shapes {shapes}", format)
-    flux = np.asarray(hdus[1].data, np.float64)
-    error = np.asarray(hdus[2].data, np.float64)
-    _check_grid(path, hdus[1].header, format)
-    table = hdus[4].first_row(COLUMNS) if len(hdus) > 4 else {}
-    header = hdus[0].header
+    with open_fits(path) as hdus:
+        format = identify(hdus)
+        if format != "aspcapStar":
+            raise refusal(path, format)
+        shapes = [shape_of(hdu) for hdu in hdus[1:3]]
+        if len(set(shapes)) != 1 or len(shapes) != 2:
+            raise ReadError(path, f"flux and error have shapes {shapes}", format)
+        _check_grid(path, hdus[1].header, format)
+        flux = np.asarray(hdus[1].data, np.float64)
+        error = np.asarray(hdus[2].data, np.float64)
+        table = first_row(hdus[4], COLUMNS) if len(hdus) > 4 else {}
+        header = hdus[0].header
     star = text(header, "OBJ") or text(table, "APOGEE_ID")
     meta = {**_parameters(header, table), **_origin(path, table)}
     star = star or id_in(os.path.basename(path)) or os.path.basename(path)
@@ -67,7 +68,8 @@ def _check_grid(path, header, format):
 def _parameters(header, table):
     """What an aspcapStar says of the star; only what is calibrated."""
 
-    stored = dict(enumerate(np.ravel(table.get("PARAM", ()))))  # up to DR14
+    param = np.ravel(table.get("PARAM", ()))  # up to DR14
+    stored = {name: param[i] for name, i in PARAM.items() if i < param.size}
 
     def first(*names):
         parts = (header, table, stored)
@@ -81,10 +83,10 @@ def _parameters(header, table):
         "n_visits": integer(header, "NVISITS"),
         "starflag": integer(table, "STARFLAG"),
         "aspcapflag": integer(table, "ASPCAPFLAG"),
-        "teff": first("TEFF", 0),
-        "logg": first("LOGG", 1),
-        "fe_h": first("FE_H", "M_H", 3),
-        "alpha_fe": first("ALPHA_M", 6),
+        "teff": first("TEFF"),
+        "logg": first("LOGG"),
+        "fe_h": first("FE_H", "M_H"),
+        "alpha_fe": first("ALPHA_M"),
     }
 
 
@@ -102,11 +104,11 @@ def id_in(name):
     return found[0] if found else ""
 
 
-def read_npz(path, content):
+def read_npz(path):
     """An npz archive of one spectrum: `Reading`, and (flux, error, good)."""
     format = "APOGEE pixels"
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             names = {
                 what: next((n for n in choices if n in archive.files), None)
                 for what, choices in NPZ_NAMES.items()

@@ -5,9 +5,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 
 from specxfer._grids import APOGEE_PIXELS
 from specxfer.io._errors import ReadError
+from specxfer.io._fits import shape_of
 
 __all__ = [
     "find_files",
@@ -20,6 +22,11 @@ __all__ = [
 
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".npz")
 OPTICAL = (3_500.0, 10_000.0)  # Å: where the first pixel of an optical spectrum is
+
+NO_VALUE = (  # what an absent card or entry, or one that cannot be read, raises
+    *(KeyError, ValueError, TypeError, IndexError, OverflowError),
+    fits.VerifyError,
+)
 
 HINTS = {
     "aspcapStar": "use read_apogee",
@@ -67,19 +74,19 @@ def identify(hdus):
         "GALAH DR4", "GALAH DR4 fit", "FITS table", "FITS".
     """
     start = number(hdus[0].header, "CRVAL1")
-    if len(hdus[0].shape) == 1 and OPTICAL[0] < start < OPTICAL[1]:
-        names = [hdu.name for hdu in hdus[1:3]]
+    if len(shape_of(hdus[0])) == 1 and OPTICAL[0] < start < OPTICAL[1]:
+        names = [hdu.name.lower() for hdu in hdus[1:3]]
         if "normalized" in names or "relative_error" in names:
             return "GALAH DR4"
         return "GALAH DR3" if "input_sigma" in names else "FITS"
     if len(hdus) < 2:
         return "FITS"
-    if hdus[1].is_table:
-        columns = set(hdus[1].columns())
+    if isinstance(hdus[1], fits.BinTableHDU):
+        columns = {name.upper() for name in hdus[1].columns.names}
         if {"WAVE", "SOB", "UOB"} <= columns:
             return "GALAH DR4 fit"
         return "mwmStar" if len(hdus) >= 5 and "FLUX" in columns else "FITS table"
-    shape = hdus[1].shape
+    shape = shape_of(hdus[1])
     if shape and shape[-1] == APOGEE_PIXELS:
         # apStar has an integer mask where aspcapStar has its model
         has_mask = len(hdus) > 3 and number(hdus[3].header, "BITPIX") > 0
@@ -98,7 +105,7 @@ def number(header, key):
     """A header value or table entry as float; NaN where it is absent or no number."""
     try:
         value = float(np.asarray(header[key]).ravel()[0])
-    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
+    except NO_VALUE:
         return np.nan
     return value if np.isfinite(value) and value > -9990 else np.nan
 
@@ -110,7 +117,7 @@ def integer(header, key):
     """
     try:
         value = int(np.asarray(header[key]).ravel()[0])
-    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
+    except NO_VALUE:
         return -1
     return value if value >= -1 else value & 0xFFFFFFFF
 
@@ -118,7 +125,10 @@ def integer(header, key):
 def text(header, key):
     """A header value or table entry as text; "" where it is absent or "None"."""
     try:
-        value = str(np.asarray(header[key]).ravel()[0]).strip()
-    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
+        value = np.asarray(header[key]).ravel()[0]
+    except NO_VALUE:
         return ""
+    if isinstance(value, bytes):  # of a table
+        value = value.split(b"\0")[0].decode("ascii", "replace")
+    value = "" if isinstance(value, fits.card.Undefined) else str(value).strip()
     return "" if value in ("None", "nan") or not value.isprintable() else value

@@ -7,7 +7,7 @@ import numpy as np
 from specxfer._grids import GALAH_CCDS, SPEED_OF_LIGHT
 from specxfer.io._errors import ReadError, damage_is_a_refusal
 from specxfer.io._files import identify, number, refusal, text
-from specxfer.io._fits import open_fits
+from specxfer.io._fits import open_fits, shape_of
 
 __all__ = ["CCD", "read_ccd"]
 
@@ -36,8 +36,7 @@ class CCD:
 
 def read_ccd(path, min_transmission):
     """The CCD in a file; a `ReadError` where there is none."""
-    with damage_is_a_refusal(path):
-        hdus = open_fits(path)
+    with damage_is_a_refusal(path), open_fits(path) as hdus:
         format = identify(hdus)
         if format == "GALAH DR4":
             return _read_dr4(path, hdus, min_transmission)
@@ -48,7 +47,7 @@ def read_ccd(path, min_transmission):
 
 def _read_dr3(path, hdus):
     format = "GALAH DR3"
-    if len(hdus) < 5 or hdus[4].shape == ():
+    if len(hdus) < 5 or shape_of(hdus[4]) == ():
         raise ReadError(
             path,
             "it has no normalised flux (HDU4), as 227 stars of DR3: nothing to read",
@@ -77,7 +76,7 @@ def _read_dr3(path, hdus):
 
 def _read_dr4(path, hdus, min_transmission):
     format = "GALAH DR4"
-    place = {hdu.name: i for i, hdu in enumerate(hdus)}
+    place = {hdu.name.lower(): i for i, hdu in enumerate(hdus)}
     lacks = tuple(name for name in DR4_PARTS if name not in place)
     for name in lacks:
         if name in ("normalized", "relative_error"):
@@ -117,16 +116,14 @@ def _read_dr4(path, hdus, min_transmission):
 
 def _image(path, hdus, place, format):
     """The pixels of an HDU in native double precision, as many as the flux has."""
-    data = hdus[place].data
-    length = hdus[0].shape
-    if data is None or data.shape != length or len(length) != 1 or length[0] < 16:
-        shape = None if data is None else data.shape
+    shape, length = shape_of(hdus[place]), shape_of(hdus[0])
+    if shape != length or len(length) != 1 or length[0] < 16:
         raise ReadError(
             path,
             f"HDU{place} has shape {shape}, HDU0 {length}; expected both one row",
             format,
         )
-    return np.asarray(data, np.float64)
+    return np.asarray(hdus[place].data, np.float64)
 
 
 def _wavelengths(path, header, flux, format):
