@@ -82,7 +82,8 @@ def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
     Minimises ``Σ_i w_ij (y_ij − c_j − b_j·u_i)² + alpha |b_j|²`` for each pixel j with
     ``w = 1/(1/ivar + scatter)`` scaled to a mean of 1, so that `alpha` means the
     same at any noise level; the intercept is not penalised. With ``alpha="auto"``
-    each coefficient has a penalty of its own, learnt from all of them. The scatter is
+    each coefficient has a penalty of its own, learnt from all of them, on features
+    turned so that few of them matter. The scatter is
     the weighted mean of leave-one-out residual² − 1/ivar, less the shares of the
     features' own errors and of the coefficients'.
 
@@ -103,23 +104,28 @@ def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
     """
     u = _with_one(features)
     k, p = u.shape[1], y.shape[1]
-    shared = np.r_[np.full(k - 1, 1.0 if alpha == "auto" else alpha), 0.0]
-    scatter = _first_scatter(u, y, star_weight, shared)
-    gram, right, scale = _normal_equations(u, y, star_weight, scatter)
-    if alpha == "auto" and k > 1:
+    learns = alpha == "auto" and k > 1
+    penalty = np.r_[np.full(k - 1, 1.0 if alpha == "auto" else alpha), 0.0]
+    scatter, coef, deviation = _first_fit(u, y, star_weight, penalty)
+    turn = _turn(u, star_weight, coef, deviation) if learns else np.eye(k)
+    v = u @ turn
+    gram, right, scale = _normal_equations(v, y, star_weight, scatter)
+    penalties = np.broadcast_to(penalty[:, None], (k, p))
+    if learns:
         unit = scale if y.has_noise else np.maximum(scatter, np.finfo(y.dtype).tiny)
-        penalty = _learnt_penalty(gram, right, unit)
-    else:
-        penalty = _per_pixel(shared[0], k, p)
-    coef, inverse = _solve(gram, right, penalty)
-    del gram
+        penalties = _learnt_penalty(gram, right, unit)
+        penalty = np.median(penalties, axis=1)
+    coef, inverse = _solve(gram, right, penalties)
+    del gram, penalties
     scatter, coef_share = _leave_one_out(
-        u, y, star_weight, scatter, coef, inverse.astype(y.dtype), scale
+        v, y, star_weight, scatter, coef, inverse.astype(y.dtype), scale
     )
+    del inverse
+    mean_inverse = turn @ _shared_inverse(v, star_weight, penalty) @ turn.T
+    typical = np.average(_leverage(u, mean_inverse), weights=star_weight)
+    coef = turn @ coef
     scatter -= np.einsum("kp,kl,lp->p", coef[:-1], spread, coef[:-1], optimize=True)
     scatter = np.maximum(scatter, 0)
-    mean_inverse = _shared_inverse(u, star_weight, shared)
-    typical = np.average(_leverage(u, mean_inverse), weights=star_weight)
     factors = _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng)
     dtype = y.dtype
     return PixelRidge(
@@ -151,8 +157,12 @@ def _shared_inverse(u, star_weight, penalty):
     return linalg.inv(gram + JITTER * np.trace(gram) * np.eye(len(gram)))
 
 
-def _first_scatter(u, y, star_weight, penalty):
-    """A first guess of the scatter, from a ridge on the better pixels, unweighted."""
+def _first_fit(u, y, star_weight, penalty):
+    """A ridge on the better pixels, unweighted, for a first guess.
+
+    Returns the scatter of each pixel, the coefficients about its mean (k, n_pixels),
+    and the standard deviation of its residuals.
+    """
     p = y.shape[1]
     count, total = np.zeros((2, p))
     for rows, block in y.iter_blocks():
@@ -172,14 +182,40 @@ def _first_scatter(u, y, star_weight, penalty):
         flux = np.where(block.weights() > 0.25 * usual, block.flux - mean, 0)
         right += (u[rows] * star_weight[rows, None]).T.astype(y.dtype) @ flux
     coef = (_shared_inverse(u, star_weight, penalty) @ right).astype(y.dtype)
-    excess = np.zeros(p)
+    square, noise = np.zeros((2, p))
     for rows, block in y.iter_blocks():
-        good = block.weights() > 0.25 * usual
+        good, s = block.weights() > 0.25 * usual, star_weight[rows, None]
         left = np.where(good, (block.flux - mean - u[rows].astype(y.dtype) @ coef), 0)
-        excess += (star_weight[rows, None] * (left**2 - _noise(block, good))).sum(
-            axis=0
-        )
-    return np.maximum(excess / count, 0).astype(y.dtype)
+        square += (s * left**2).sum(axis=0)
+        noise += (s * _noise(block, good)).sum(axis=0)
+    scatter = np.maximum((square - noise) / count, 0).astype(y.dtype)
+    return scatter, coef, np.sqrt(square / count)
+
+
+def _turn(u, star_weight, coef, deviation):
+    """The features turned so that few of them tell the pixels most, (k, k).
+
+    Centred and whitened, features have coefficients of equal sampling variance; the
+    eigenvectors of these coefficients over their noise then are, in order, the
+    combinations of features that pixels listen to (reduced-rank regression; Izenman
+    1975, J. Multivar. Anal. 5, 248). ``u @ turn`` has unit variance in each column but
+    the last, which stays 1.
+    """
+    total = star_weight.sum()
+    mean = star_weight @ u[:, :-1] / total
+    v = u[:, :-1] - mean
+    gram = (v * star_weight[:, None]).T @ v
+    root = np.linalg.cholesky(gram + np.eye(len(gram)))
+    deviation = np.where(deviation > 0, deviation, np.inf)
+    heard = root.T @ coef[:-1] / deviation
+    axes = np.linalg.eigh(heard @ heard.T)[1][:, ::-1]
+    turn = np.zeros((len(gram) + 1, len(gram) + 1))
+    turn[:-1, :-1] = np.sqrt(total) * linalg.solve_triangular(
+        root, axes, trans="T", lower=True
+    )
+    turn[-1, :-1] = -mean @ turn[:-1, :-1]
+    turn[-1, -1] = 1
+    return turn
 
 
 def _noise(block, good):
@@ -258,13 +294,13 @@ def _learnt_penalty(gram, right, unit):
     share = np.maximum(share / max(share.max(), np.finfo(float).tiny), 1e-4)
     prior = np.zeros((k - 1, p))
     for _ in range(3):  # least squares of the signal, weighted by its own scatter
-        weight = 1 / np.maximum(variance + prior, 1e-9) ** 2
+        weight = 0.5 / np.maximum(variance + prior, 1e-9) ** 2
         aa, ac, cc = ((weight * share**n).sum(axis=0) for n in (2, 1, 0))
         ay, cy = ((weight * share**n * signal).sum(axis=0) for n in (1, 0))
         det = np.maximum(aa * cc - ac**2, 1e-9 * aa * cc)
-        a, c = (ay * cc - cy * ac) / det, (cy * aa - ay * ac) / det
-        a, c = np.where(c < 0, ay / aa, a), np.where(a < 0, cy / cc, c)
-        prior = np.maximum(a, 0) * share + np.maximum(c, 0)
+        # by chance half of all silent pixels would find something to say
+        own = np.maximum((cy * aa - ay * ac) / det - np.sqrt(aa / det), 0)
+        prior = np.maximum((ay - own * ac) / aa, 0) * share + own
     penalty = np.zeros((k, p))
     penalty[:-1] = unit / usual / np.maximum(prior, 1e-9)
     return penalty
