@@ -56,7 +56,7 @@ class LazyArray:
         if isinstance(self.cols, slice):  # a view: only what is wanted is read
             values = values[self.rows, self.cols]
         else:
-            values = np.asarray(values[self.rows])[:, self.cols]
+            values = np.take(np.asarray(values[self.rows]), self.cols, axis=1)
         view = isinstance(self.rows, slice) and isinstance(self.cols, slice)
         # picking by integers has copied already
         return np.array(values, self.dtype, copy=view or None, order="C")
@@ -126,6 +126,8 @@ def take(values, rows, cols):
         return values[rows, cols]
     if is_everything(cols):
         return values[rows]
-    if isinstance(rows, slice) or isinstance(cols, slice):
+    if isinstance(cols, slice):
         return values[rows, cols]
+    if isinstance(rows, slice):  # values[rows, cols] would come in Fortran's order
+        return np.take(values[rows], cols, axis=1)
     return values[np.ix_(rows, cols)]

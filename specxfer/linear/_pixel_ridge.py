@@ -321,15 +321,16 @@ def _leave_one_out(u, y, star_weight, scatter, coef, inverse, scale):
     k, p = u.shape[1], y.shape[1]
     i, j = np.triu_indices(k)
     excess, share, total = np.zeros((3, p))
-    coef = coef.astype(y.dtype)
+    coef, scaled = coef.astype(y.dtype), scale.astype(y.dtype)
     for rows, block in y.iter_blocks(_rows_of_products(len(i))):
         w = _weights(block, scatter)
         v = u[rows].astype(y.dtype)
         lever = (v[:, i] * v[:, j]) @ inverse  # u A⁻¹ u of every star and pixel
-        hat = np.minimum(w * (scale * star_weight[rows, None]) * lever, 0.99)
-        left = np.where(w > 0, (block.flux - v @ coef) / (1 - hat), 0) ** 2
-        left -= _noise(block, w > 0)
-        w = w * star_weight[rows, None]
+        left = np.where(w > 0, block.flux - v @ coef, 0)
+        noise = _noise(block, w > 0)
+        w *= star_weight[rows, None].astype(y.dtype)
+        left /= 1 - np.minimum(w * scaled * lever, 0.99)
+        left = left**2 - noise
         excess += (w * left).sum(axis=0)
         share += (w * lever).sum(axis=0)
         total += w.sum(axis=0)
