@@ -177,7 +177,7 @@ def translator(quick, copies=2):
     The numbers of components and products, and the copies, are the ones beyond which
     synthetic stars held out, with survey differences, are translated no better.
     """
-    components, products, copies = (30, 3, 1) if quick else (100, 6, copies)
+    components, products, copies = (30, 3, 1) if quick else (60, 6, copies)
     model = make_pipeline(
         ContinuumNormalizer(degree=2),
         PCARidge(n_components=components, n_products=products),

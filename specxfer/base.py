@@ -35,8 +35,10 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Base of all translators: learn the target survey's spectrum from the source's.
 
     A subclass gives ``_fit(X, y, sample_weight)``, ``_predict_block(X)`` and, where it
-    knows its errors, ``_covariance_block(X)`` and ``_support_block(X)``. Each
-    receives `Spectra` in memory; what is checked, how rows are blocked, and what the
+    knows its errors, ``_covariance_block(X)`` and ``_support_block(X)``. One that
+    learns something from the source alone does so in ``_fit_source(source,
+    sample_weight, given)``, which comes before ``_fit``; `given` tells whether these
+    are other spectra than X. What is checked, how rows are blocked, and what the
     public methods return is settled here, once.
 
     Attributes
@@ -74,10 +76,11 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """
 
     _block_rows = 256  # rows that are predicted at a time
+    _fit_source = None  # learns from the source alone, where a subclass has it
 
     # ------------------------------------------------------------------ fitting
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, source=None, source_weight=None):
         """Learn from stars that both surveys observed.
 
         Parameters
@@ -88,6 +91,13 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Target spectra of the same stars, in the same order.
         sample_weight : array-like of shape (n_spectra,), optional
             Weight of each pair.
+        source : Spectra or array-like of shape (n_source, n_features_in), optional
+            Spectra to learn from what there is to learn of the source alone, such as
+            its principal components: more stars than have a target, or X before it
+            was perturbed. By default X, with the stars that have no target. Of no
+            concern to translators that learn nothing from the source alone.
+        source_weight : array-like of shape (n_source,), optional
+            Weight of each spectrum of `source`.
 
         Returns
         -------
@@ -102,20 +112,27 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         y = self._check_target(y)
         _check_rows(X, y)
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        paired = _has_pixels(X) & _has_pixels(y)
+        has_source = _has_pixels(X)
+        paired = has_source & _has_pixels(y)
         used = paired & (weight > 0)
         if not used.any():
             raise ValueError(
                 f"none of the {len(X)} stars has a weight and a valid pixel on both "
                 "sides: X or y is masked everywhere (NaN or ivar 0)."
             )
-        if not paired.all():
+        kept = paired if self._fit_source is None else has_source
+        if not kept.all():
             warnings.warn(
-                f"{int((~paired).sum())} of {len(X)} stars have nothing on one side; "
+                f"{int((~kept).sum())} of {len(X)} stars have nothing on one side; "
                 f"{type(self).__name__} leaves them out.",
                 UnpairedWarning,
                 stacklevel=2,
             )
+        if self._fit_source is not None:
+            rows = X, weight
+            if source is not None:
+                rows = self._check_source(source, reset=False), source_weight
+            self._fit_source(*_weighted_rows(*rows), given=source is not None)
         if not used.all():
             X, y, weight = X[used], y[used], weight[used]
         self._set_target_grid(y)
@@ -533,6 +550,18 @@ def _has_pixels(spectra):
     for rows, block in spectra.iter_blocks():
         found[rows] = block.valid().any(axis=1)
     return found
+
+
+def _weighted_rows(source, weight):
+    """The rows that have a pixel and a weight, and their weights."""
+    weight = _check_sample_weight(weight, source, ensure_non_negative=True)
+    rows = _has_pixels(source) & (weight > 0)
+    if rows.sum() < 2:
+        raise ValueError(
+            f"the source has {int(rows.sum())} sample(s) with a valid pixel and a "
+            "weight (n_samples = 1 is too few): give two or more."
+        )
+    return (source, weight) if rows.all() else (source[rows], weight[rows])
 
 
 def _mean_spectrum(y, sample_weight):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from specxfer import Spectra
+from specxfer import Spectra, UnpairedWarning
 from specxfer.baselines import NullTranslator
 
 N, Q = 200, 6
@@ -59,6 +59,16 @@ def test_a_star_with_an_unknown_label_is_nan_and_left_out(rng):
     assert np.isnan(flux[3]).all()
     assert np.isnan(std[3]).all()
     assert np.isfinite(np.delete(flux, 3, axis=0)).all()
+
+
+def test_stars_without_a_target_are_left_out(rng):
+    X, y, _ = pairs(rng)
+    flux = y.flux.copy()
+    flux[:7] = np.nan
+    with pytest.warns(UnpairedWarning, match=r"7 of 200 stars have nothing on one"):
+        null = NullTranslator("mean").fit(X, y.replace(flux=flux))
+    other = NullTranslator("mean").fit(X[7:], y[7:], source=X)
+    np.testing.assert_array_equal(null.predict(X), other.predict(X))
 
 
 def test_labels_that_are_not_there(rng):

@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
 
 from specxfer.base import _seed, predict_std, sample, support, translate
 from specxfer.compose._meta_translator import MetaTranslator
+from specxfer.compose._source_fit import fit_with_source
 from specxfer.preprocessing._augment import SIZES, augment
 from specxfer.preprocessing._transformer import as_plain
 from specxfer.spectra import Spectra
@@ -26,7 +27,9 @@ class Augmented(MetaTranslator):
     The estimator inside sees, in place of each source spectrum, `n_copies` copies
     with random errors of velocity, resolution, line strengths, continuum, … as
     `specxfer.preprocessing.augment` makes them, each with the target of its star.
-    Predictions are the estimator's own, for spectra as they are.
+    What can be learnt without the target (continuum pixels, principal components) is
+    learnt from the spectra as they are, where no such errors hide it. Predictions are
+    the estimator's own, for spectra as they are.
 
     Parameters
     ----------
@@ -82,10 +85,13 @@ class Augmented(MetaTranslator):
     Errors that a translator has seen at random it learns to ignore: a direction of the
     source that velocity or continuum errors swamp gets a small coefficient, as in a
     ridge regression whose penalty is the covariance of these errors. This costs
-    accuracy on spectra without them, and a translator needs components for the errors
-    besides those for the stars: `PCARidge` with too few is worse off. So choose sizes
-    with a search, and score it on spectra that have such errors: real ones, or
-    perturbed by `augment` with another `random_state`.
+    accuracy on spectra without them. So choose sizes with a search, and score it on
+    spectra that have such errors: real ones, or perturbed by `augment` with another
+    `random_state`.
+
+    The steps of a Pipeline before the last are fitted to the spectra as they are, and
+    so are the components of a translator that has some (`source` of its ``fit``). A
+    search inside fits everything to copies.
 
     `bad_pixels`, and a `velocity` of pixels, mask pixels with NaN: an estimator that
     takes none needs a `GapMasker` before it, inside.
@@ -194,8 +200,10 @@ class Augmented(MetaTranslator):
         copies = np.tile(np.arange(len(X)), self.n_copies)
         params = self._route("fit", sample_weight, fit_params)
         params = _check_method_params(X, params, indices=copies)
-        y = y[copies] if isinstance(y, Spectra) else _safe_indexing(y, copies)
-        self.estimator_ = clone(self.estimator).fit(self._copies(X), y, **params)
+        many_y = y[copies] if isinstance(y, Spectra) else _safe_indexing(y, copies)
+        self.estimator_ = fit_with_source(
+            clone(self.estimator), X, y, sample_weight, self._copies(X), many_y, params
+        )
         self._take_features()
         return self
 

@@ -27,7 +27,8 @@ class PCARidge(Translator):
     ----------
     n_components : int, default=50
         Principal components of the source, at most; fewer where there are fewer
-        stars (less one) or pixels.
+        stars (less one) or pixels. Stars without a target, and those of `source` in
+        `fit`, help to find them.
     alpha : "auto" or float, default="auto"
         Ridge penalty on whitened scores, with weights of mean 1 per pixel. "auto"
         learns a penalty for each pixel and component from all coefficients
@@ -122,11 +123,18 @@ class PCARidge(Translator):
         self.tol = tol
         self.random_state = random_state
 
-    def _fit(self, X, y, sample_weight):
+    def _fit_source(self, source, sample_weight, given):
         rng = check_random_state(self.random_state)
         self._source, self.n_iter_ = fit_scores(
-            X, sample_weight, self.n_components, self.max_iter, self.tol, rng
+            source, sample_weight, self.n_components, self.max_iter, self.tol, rng
         )
+        # components fit some of their own stars' noise, and add theirs to other stars
+        self._own_noise = 0 if given else min(self.n_components_ / len(source), 0.5)
+        self._other_source = given
+
+    def _fit(self, X, y, sample_weight):
+        if self._other_source:
+            self._source = self._source.with_noise_of(X, sample_weight)
         features, spread, chi2, distance = [], 0.0, [], []
         for rows, block in X.iter_blocks(self._block_rows):
             scores, covariance = self._source.posterior(block)
@@ -142,10 +150,9 @@ class PCARidge(Translator):
             sample_weight,
             self.alpha,
             self.n_factors,
-            rng,
+            check_random_state(self.random_state),
         )
-        # components fit some of their own stars' noise, and add theirs to other stars
-        share = min(self.n_components_ / len(X), 0.5)
+        share = self._own_noise
         self._limits = (
             _limit(np.concatenate(chi2)) * (1 + share) / (1 - share),
             _limit(np.concatenate(distance)),

@@ -77,6 +77,37 @@ class ScoreModel:
         n = np.maximum((weights > 0).sum(axis=1), 1)
         return (weights * residual**2).sum(axis=1) / n
 
+    def with_noise_of(self, X, star_weight):
+        """The same components, for spectra with another noise and other misfits.
+
+        Parameters
+        ----------
+        X : Spectra of shape (n, n_pixels)
+            Spectra that differ from those the components were learnt from by more
+            than their noise.
+        star_weight : ndarray of shape (n,)
+
+        Returns
+        -------
+        ScoreModel
+        """
+        count, square, noise = np.zeros((3, X.shape[1]))
+        for rows, block in X.iter_blocks(256):
+            scores, _ = self.posterior(block)
+            valid = block.valid() & self.used
+            left = block.flux - self.mean - scores.astype(X.dtype) @ self.loadings
+            weight = valid * star_weight[rows, None]
+            count += weight.sum(axis=0)
+            square += (weight * np.where(valid, left, 0) ** 2).sum(axis=0)
+            if block.has_noise:
+                ivar = np.where(valid, block.ivar, 1)
+                noise += (weight / ivar).sum(axis=0)
+        count = np.maximum(count, np.finfo(float).tiny)
+        noise = noise / count
+        misfit = np.maximum(square / count - noise, self.misfit)
+        as_data = [a.astype(self.mean.dtype) for a in (misfit, noise)]
+        return ScoreModel(self.mean, self.loadings, *as_data, self.used)
+
     def _prepare(self, X):
         """Inverse of the whole variance, and residual from the mean, of used pixels."""
         X = X[:, self.used]

@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
+from sklearn import config_context
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -113,6 +114,94 @@ def test_it_pays_on_spectra_with_the_differences(pair):
     }
     assert errors[trained, "real"] < 0.9 * errors[plain, "real"]
     assert errors[trained, "clean"] > errors[plain, "clean"]  # the price
+
+
+class Recorder(TransformerMixin, BaseEstimator):
+    """A transformer that remembers what it was fitted to."""
+
+    def fit(self, X, y=None):
+        self.fitted_to_ = X
+        return self
+
+    def transform(self, X):
+        return X
+
+
+class Learner(PCARidge):
+    """A translator that remembers what it learnt the source from."""
+
+    def _fit_source(self, source, sample_weight, given):
+        self.source_ = source, sample_weight, given
+        super()._fit_source(source, sample_weight, given)
+
+
+NESTINGS = {
+    "bare": (lambda e: e, lambda m: m),
+    "in a pipeline": (
+        lambda e: make_pipeline(Recorder(), "passthrough", e),
+        lambda m: m[-1],
+    ),
+    "in pipelines": (
+        lambda e: make_pipeline(Recorder(), make_pipeline(Recorder(), e)),
+        lambda m: m[-1][-1],
+    ),
+    "in a window": (lambda e: TargetWindow(e, (6490, 6493)), lambda m: m.estimator_),
+    "in a window in a pipeline": (
+        lambda e: make_pipeline(Recorder(), TargetWindow(e, (6490, 6493))),
+        lambda m: m[-1].estimator_,
+    ),
+    "in a pipeline in a window": (
+        lambda e: TargetWindow(make_pipeline(Recorder(), e), (6490, 6493)),
+        lambda m: m.estimator_[-1],
+    ),
+}
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("name", NESTINGS)
+def test_what_needs_no_target_is_learnt_from_spectra_as_they_are(pair, name, routing):
+    X, y = pair
+    nest, inner = NESTINGS[name]
+    weight = np.ones(N)
+    weight[0] = 0
+    with config_context(enable_metadata_routing=routing):
+        learner = (
+            Learner(3).set_fit_request(sample_weight=True) if routing else Learner(3)
+        )
+        model = Augmented(nest(learner), n_copies=2)
+        model.fit(X, y, sample_weight=weight)
+    source, source_weight, given = inner(model.estimator_).source_
+    assert given
+    assert_array_equal(source.flux, X.flux[1:])
+    assert_array_equal(source_weight, weight[1:])
+    assert "Frozen" not in str(model.estimator_)
+    recorders = [v for v in _walk(model.estimator_) if isinstance(v, Recorder)]
+    assert len(recorders) == str(model.estimator).count("Recorder")
+    for recorder in recorders:
+        assert_array_equal(recorder.fitted_to_.flux, X.flux)
+    assert np.isfinite(model.predict(X)).any()
+
+
+def _walk(estimator):
+    yield estimator
+    for part in getattr(estimator, "named_steps", {}).values():
+        yield from _walk(part)
+    if hasattr(estimator, "estimator_"):
+        yield from _walk(estimator.estimator_)
+
+
+def test_components_of_clean_spectra_are_worth_having():
+    """A weak signal that copies hide: the reason for learning from clean spectra."""
+    X, y = make_pair(n=300)
+    X_new, _ = make_pair(n=300, seed=6)
+    to_y = np.random.default_rng(0).normal(0, 0.3, (3, Q))
+    truth = 1 - (1 - X_new.flux)[:, [40, 100, 160]] @ to_y
+    options = {**OFF, "n_copies": 2, "snr": 5}
+    seen = augment(X_new, **OFF, snr=5, random_state=9)
+    ours = Augmented(PCARidge(3, n_products=0), **options).fit(X, y).predict(seen)
+    copies = Spectra.concatenate(list(Augmented(PCARidge(), **options)._draws(X)))
+    plain = PCARidge(3, n_products=0).fit(copies, Spectra.concatenate([y, y]))
+    assert np.std(ours - truth) < 0.95 * np.std(plain.predict(seen) - truth)
 
 
 def test_random_state(pair):

@@ -253,15 +253,51 @@ def test_factors_find_what_residuals_share(rng):
     assert scatter / naive > 3  # independent pixels would promise far too much
 
 
-def test_unpaired_rows_are_dropped_and_counted(rng):
+def without(spectra, rows):
+    flux = spectra.flux.copy()
+    flux[rows] = np.nan
+    return spectra.replace(flux=flux)
+
+
+def test_rows_without_a_source_are_dropped_and_counted(rng):
     X, y, _ = linear_pairs(rng)
-    flux = y.flux.copy()
-    flux[:5] = np.nan
     with pytest.warns(UnpairedWarning, match="5 of 400"):
-        model = PCARidge(n_components=K).fit(X, y.replace(flux=flux))
+        model = PCARidge(n_components=K).fit(without(X, slice(5)), y)
     np.testing.assert_array_equal(
         model.predict(X), PCARidge(n_components=K).fit(X[5:], y[5:]).predict(X)
     )
+
+
+def test_rows_without_a_target_help_to_find_the_components(rng):
+    """As if they had been given as `source`; and nobody needs to be warned."""
+    X, y, truth = linear_pairs(rng, n=1000, snr_x=15, snr_y=500)
+    few = slice(60)
+    model = PCARidge(n_components=K, n_products=0)
+    lone = rms(model.fit(X[few], y[few]).predict(X) - truth)
+    helped = model.fit(X, without(y, slice(60, None))).predict(X)
+    assert rms(helped - truth) < 0.9 * lone
+    given = model.fit(X[few], y[few], source=X).predict(X)
+    assert rms(given - helped) < 0.1 * lone
+
+
+def test_components_of_spectra_before_they_were_perturbed(rng):
+    X, y, _ = linear_pairs(rng, n=60, snr_x=15, snr_y=500)
+    X_new, _, truth = linear_pairs(rng, n=60, snr_x=15)
+    clean = linear_pairs(np.random.default_rng(3), n=60, snr_x=1e4)[0]
+    model = PCARidge(n_components=K, n_products=0)
+    plain = rms(model.fit(X, y).predict(X_new) - truth)
+    model.fit(X, y, source=clean.replace(ivar=None))
+    assert rms(model.predict(X_new) - truth) < 0.9 * plain
+    # what spectra without ivar are taken to have is the noise of X, not of the source
+    np.testing.assert_allclose(model._source.noise, 1 / 15**2, rtol=1e-4)
+
+
+def test_a_source_that_cannot_be_learnt_from(rng):
+    X, y, _ = linear_pairs(rng)
+    with pytest.raises(ValueError, match="X is in air"):
+        PCARidge().fit(X, y, source=X.to_medium("air"))
+    with pytest.raises(ValueError, match=r"the source has 1 sample\(s\)"):
+        PCARidge().fit(X, y, source=without(X, slice(1, None)))
 
 
 def test_pickles_are_about_the_size_of_the_weights(rng):
