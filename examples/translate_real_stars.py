@@ -25,6 +25,7 @@ writes one FITS file per star, the line table of the Sun, and a figure.
 import argparse
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +172,7 @@ def write_star(path, star, resolution):
 
 
 # --- the models -----------------------------------------------------------------------
-def translator(quick, copies=2):
+def translator(quick=False, copies=2, random_state=0):
     """Continuum, principal components and ridge, trained with survey differences.
 
     The numbers of components and products, and the copies, are the ones beyond which
@@ -182,7 +183,13 @@ def translator(quick, copies=2):
         ContinuumNormalizer(degree=2),
         PCARidge(n_components=components, n_products=products),
     )
-    return Augmented(model, n_copies=copies, snr=SNR_SOURCE, **DIFFERENCES)
+    return Augmented(
+        model,
+        n_copies=copies,
+        snr=SNR_SOURCE,
+        random_state=random_state,
+        **DIFFERENCES,
+    )
 
 
 def nulls():
@@ -363,42 +370,68 @@ def draw_translated(axis, wave, flux, ivar):
 
 
 # --- the whole ------------------------------------------------------------------------
+@dataclass
+class SolarCase:
+    """The Sun in both surveys, and synthetic dwarfs to learn from."""
+
+    sun: Spectra  # as APOGEE would see it
+    vesta: Spectra  # as GALAH saw it
+    resolution: np.ndarray  # of GALAH's spectrum, for each CCD
+    X: Spectra  # synthetic dwarfs, free of noise
+    y_plain: Spectra  # their GALAH spectra as they come
+    y: Spectra  # at the resolution of `vesta`, under one rule for the continuum
+    normalizer: ContinuumNormalizer  # that rule
+
+    @classmethod
+    def prepare(cls, pairs, data, n_stars=None):
+        vesta, _ = read_galah(data / "real/galah_dr4", ids=[VESTA])
+        resolution = vesta.resolution[0]
+        sun = read_sun_in_apogee(data / ATLAS)[:, pairs.on_chip]
+        rows = pairs.rows(giant=False, resolution=resolution.min())[:n_stars]
+        say(f"{len(rows)} synthetic dwarfs")
+        X, y_plain = pairs.source(rows), pairs.target(rows)
+        say("at R of Vesta's CCDs: " + ", ".join(f"{r:.0f}" for r in resolution))
+        y = pairs.target(rows, resolution)
+        normalizer = ContinuumNormalizer(degree=2, exclude=NO_CONTINUUM).fit(y)
+        y = normalizer.transform(y)
+        return cls(sun, vesta, resolution, X, y_plain, y, normalizer)
+
+    def as_shipped(self, quick):
+        """The four figures without any of the three measures."""
+        components = 30 if quick else 60
+        plain = PCARidge(n_components=components, n_products=0, n_factors=0)
+        noisy = augment(self.X, snr=SNR_SOURCE, **dict.fromkeys(DIFFERENCES, 0))
+        plain.fit(noisy, self.y_plain)
+        models = {"PCARidge, none of the three measures": plain}
+        for name, null in nulls().items():
+            models[name] = null.fit(self.X, self.y_plain)
+        return {n: four_figures(m.predict(self.sun), self.vesta)
+                for n, m in models.items()}  # fmt: skip
+
+    def treated_alike(self, models):
+        """The four figures under one rule for the continuum; fits the models."""
+        observed = self.normalizer.transform(self.vesta)
+        figures = {}
+        for name, model in models.items():
+            say(f"fitting {name}")
+            flux = model.fit(self.X, self.y).predict(self.sun)
+            figures[name] = four_figures(flux, observed)
+        return figures
+
+
 def translate_the_sun(pairs, data, quick):
     """Train on dwarfs, translate the Sun, and compare with Vesta in every way."""
-    vesta, _ = read_galah(data / "real/galah_dr4", ids=[VESTA])
-    resolution = vesta.resolution[0]
-    sun = read_sun_in_apogee(data / ATLAS)[:, pairs.on_chip]
-    rows = pairs.rows(giant=False, resolution=resolution.min())[
-        : 300 if quick else None
-    ]
-    X = pairs.source(rows)
-
-    say(f"{len(rows)} synthetic dwarfs, as they come")
-    y = pairs.target(rows)
-    plain = PCARidge(n_components=30 if quick else 60, n_products=0, n_factors=0)
-    noisy = augment(X, snr=SNR_SOURCE, **dict.fromkeys(DIFFERENCES, 0))
-    shipped = {
-        "PCARidge, none of the three measures": four_figures(
-            plain.fit(noisy, y).predict(sun), vesta
-        )
-    }
-    for name, null in nulls().items():
-        shipped[name] = four_figures(null.fit(X, y).predict(sun), vesta)
-    del noisy, y
-
-    say("at the resolving power of Vesta, " + "/".join(f"{r:.0f}" for r in resolution))
-    y = pairs.target(rows, resolution)
-    normalizer = ContinuumNormalizer(degree=2, exclude=NO_CONTINUUM).fit(y)
-    y, vesta = normalizer.transform(y), normalizer.transform(vesta)
+    case = SolarCase.prepare(pairs, data, 300 if quick else None)
+    say("models as shipped")
+    shipped = case.as_shipped(quick)
     models = {"translator": translator(quick), **nulls()}
-    for name, model in models.items():
-        say(f"fitting {name}")
-        model.fit(X, y)
-    alike = {name: four_figures(m.predict(sun), vesta) for name, m in models.items()}
+    alike = case.treated_alike(models)
+    sun, resolution = case.sun, case.resolution
+    vesta = case.normalizer.transform(case.vesta)
 
     say("errors for synthetic dwarfs held out")
     rows = pairs.rows(giant=False, held_out=True)[: 60 if quick else None]
-    truth = normalizer.transform(pairs.target(rows, resolution, noise=False))
+    truth = case.normalizer.transform(pairs.target(rows, resolution, noise=False))
     clean = pairs.source(rows)
     other = {"snr": SNR_SOURCE, "random_state": 99}
     noisy = augment(clean, **dict.fromkeys(DIFFERENCES, 0), **other)
