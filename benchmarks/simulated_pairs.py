@@ -34,7 +34,6 @@ def out_of_fold(model, X, y, cv):
 def heavy_lines(y):
     """Heavy-element lines whose window lies on the target grid."""
     lines = [line for line in load_lines("galah") if line.element != "Li"]
-    lines = [line for line in lines if line.lo is not None]
     return [ln for ln in lines if ((y.wave > ln.lo) & (y.wave < ln.hi)).any()]
 
 

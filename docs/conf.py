@@ -21,6 +21,7 @@ extensions = [
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
+html_static_path = ["_static"]
 default_role = "code"
 
 autosummary_generate = True

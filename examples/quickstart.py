@@ -102,7 +102,10 @@ def main(argv=None):
     seen = window_pixels(lines, y.wave, y.medium)
     inside = (np.abs(flux - truth.flux[test]) < std)[:, seen].mean()
     figure = draw(views, lines, table, options.out)
-    print(f"±1σ holds the truth in {inside:.0%} of the pixels (68% would be exact)")
+    print(
+        f"±1σ holds the truth in {inside:.0%} of the pixels: more than 68%, since σ\n"
+        "has to cover errors of velocity and continuum in the target spectra as well"
+    )
     print(f"Figure: {figure}")
     better = table["domain"][table["verdict"] == "better"].tolist()
     print(

@@ -226,7 +226,10 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             no training star has.
         std : ndarray of the same shape
             Predictive standard deviation of the *noise-free* flux (of the observed
-            flux where `noise_known_` is False). Only if `return_std`.
+            flux where `noise_known_` is False). Only if `return_std`. What differs
+            between target spectra of equal stars beyond their noise, such as errors of
+            velocity and continuum or an unknown resolution, cannot be told from
+            differences between stars and is in it.
         """
         check_is_fitted(self)
         X = self._check_source(X, reset=False)
