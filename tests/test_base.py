@@ -218,7 +218,9 @@ def test_nothing_to_learn_from(rng):
         PCARidge().fit(X, nothing)
     with pytest.raises(ValueError, match="at least 2 spectra"):
         PCARidge().fit(X[:1], y[:1])
-    with pytest.raises(ValueError, match="at least one non-zero"):
+    with pytest.raises(
+        ValueError, match=r"at least one non-zero|none of the 60 stars has a weight"
+    ):
         PCARidge().fit(X, y, sample_weight=np.zeros(N))
     with pytest.raises(ValueError, match="infinity"):
         PCARidge().fit(X, np.full((N, Q), np.inf))

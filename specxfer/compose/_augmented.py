@@ -10,10 +10,9 @@ from sklearn.utils.validation import (
     _check_method_params,
     check_array,
     check_consistent_length,
-    check_is_fitted,
 )
 
-from specxfer.base import _seed, predict_std, sample, support, translate
+from specxfer.base import _seed
 from specxfer.compose._meta_translator import MetaTranslator
 from specxfer.compose._source_fit import fit_with_source
 from specxfer.preprocessing._augment import SIZES, augment
@@ -220,91 +219,6 @@ class Augmented(MetaTranslator):
         seeds = np.random.SeedSequence(_seed(self.random_state))
         for seed in seeds.generate_state(self.n_copies):
             yield augment(X, **{**options, "random_state": int(seed)})
-
-    # --------------------------------------------------------------- predicting
-    def predict(self, X, return_std=False):
-        """Predict with the estimator.
-
-        Parameters
-        ----------
-        X : Spectra or array-like of shape (n_spectra, n_features_in)
-        return_std : bool, default=False
-            Also return the standard deviation; only with a translator inside.
-
-        Returns
-        -------
-        flux : ndarray of shape (n_spectra, n_pixels_out)
-        std : ndarray of the same shape
-            Only if `return_std`. See `specxfer.Translator.predict`.
-        """
-        check_is_fitted(self)
-        if return_std:
-            return predict_std(self.estimator_, X)
-        return self.estimator_.predict(X)
-
-    def translate(self, X):
-        """Translate with the estimator; see `specxfer.translate`.
-
-        Parameters
-        ----------
-        X : Spectra or array-like of shape (n_spectra, n_features_in)
-
-        Returns
-        -------
-        Spectra
-        """
-        check_is_fitted(self)
-        return translate(self.estimator_, X)
-
-    def sample(self, X, n_samples=1, random_state=None):
-        """Draw target spectra; see `specxfer.sample`.
-
-        Parameters
-        ----------
-        X : Spectra or array-like of shape (n_spectra, n_features_in)
-        n_samples : int, default=1
-        random_state : int, RandomState instance or None, default=None
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_spectra, n_pixels_out)
-        """
-        check_is_fitted(self)
-        return sample(self.estimator_, X, n_samples, random_state)
-
-    def support(self, X):
-        """Distance from the training stars; see `specxfer.support`.
-
-        Parameters
-        ----------
-        X : Spectra or array-like of shape (n_spectra, n_features_in)
-
-        Returns
-        -------
-        ndarray of shape (n_spectra,)
-            The perturbed copies are the training stars.
-        """
-        check_is_fitted(self)
-        return support(self.estimator_, X)
-
-    def score(self, X, y, sample_weight=None, **score_params):
-        """The estimator's own score, of spectra as they are.
-
-        Parameters
-        ----------
-        X : Spectra or array-like of shape (n_spectra, n_features_in)
-        y : Spectra or array-like of shape (n_spectra, n_pixels_out)
-        sample_weight : array-like of shape (n_spectra,), optional
-        **score_params
-            Handed to the ``score`` of the estimator.
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self)
-        routed = self._route("score", sample_weight, score_params)
-        return self.estimator_.score(X, y, **routed)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

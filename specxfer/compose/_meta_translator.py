@@ -10,10 +10,116 @@ from sklearn.utils.metadata_routing import (
     _routing_enabled,
     process_routing,
 )
+from sklearn.utils.validation import check_is_fitted
+
+from specxfer.base import predict_std, sample, support, translate
 
 
 class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
-    """Base of the meta-estimators with one `estimator`, fitted as ``estimator_``."""
+    """Base of the meta-estimators with one `estimator`, fitted as ``estimator_``.
+
+    A subclass that shows its estimator another target than it was given says how in
+    ``_crop``, ``_expand`` and ``_expand_spectra``.
+    """
+
+    def predict(self, X, return_std=False):
+        """Predict with the estimator.
+
+        Parameters
+        ----------
+        X : Spectra or array-like of shape (n_spectra, n_features_in)
+        return_std : bool, default=False
+            Also return the standard deviation; only with a translator inside.
+
+        Returns
+        -------
+        flux : ndarray of shape (n_spectra, n_pixels_out)
+            NaN at pixels that the estimator does not predict.
+        std : ndarray of the same shape
+            Only if `return_std`. See `specxfer.Translator.predict`.
+        """
+        check_is_fitted(self)
+        if return_std:
+            flux, std = predict_std(self.estimator_, X)
+            return self._expand(flux), self._expand(std)
+        return self._expand(self.estimator_.predict(X))
+
+    def translate(self, X):
+        """Translate with the estimator; see `specxfer.translate`.
+
+        Parameters
+        ----------
+        X : Spectra or array-like of shape (n_spectra, n_features_in)
+
+        Returns
+        -------
+        Spectra
+            On the grid of the target; NaN with ivar 0 at pixels that the estimator
+            does not predict.
+        """
+        check_is_fitted(self)
+        return self._expand_spectra(translate(self.estimator_, X))
+
+    def sample(self, X, n_samples=1, random_state=None):
+        """Draw target spectra; see `specxfer.sample`.
+
+        Parameters
+        ----------
+        X : Spectra or array-like of shape (n_spectra, n_features_in)
+        n_samples : int, default=1
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_spectra, n_pixels_out)
+            NaN at pixels that the estimator does not predict.
+        """
+        check_is_fitted(self)
+        return self._expand(sample(self.estimator_, X, n_samples, random_state))
+
+    def support(self, X):
+        """Distance from the stars the estimator was trained on; see `specxfer.support`.
+
+        Parameters
+        ----------
+        X : Spectra or array-like of shape (n_spectra, n_features_in)
+
+        Returns
+        -------
+        ndarray of shape (n_spectra,)
+        """
+        check_is_fitted(self)
+        return support(self.estimator_, X)
+
+    def score(self, X, y, sample_weight=None, **score_params):
+        """The estimator's own score, over the pixels that it predicts.
+
+        Parameters
+        ----------
+        X : Spectra or array-like of shape (n_spectra, n_features_in)
+        y : Spectra or array-like of shape (n_spectra, n_pixels_out)
+            On the full grid of the target.
+        sample_weight : array-like of shape (n_spectra,), optional
+        **score_params
+            Handed to the ``score`` of the estimator.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        y = self._crop(y)
+        routed = self._route("score", sample_weight, score_params)
+        return self.estimator_.score(X, y, **routed)
+
+    def _crop(self, y):
+        return y
+
+    def _expand(self, values):
+        return values
+
+    def _expand_spectra(self, spectra):
+        return spectra
 
     def _route(self, method, sample_weight, params):
         """What to hand to a method of the estimator."""

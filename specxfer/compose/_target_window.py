@@ -5,10 +5,9 @@ from numbers import Real
 import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array
 
 from specxfer._checks import check_same_grid
-from specxfer.base import predict_std, sample, support, translate
 from specxfer.compose._meta_translator import MetaTranslator
 from specxfer.covariance import LowRankCovariance
 from specxfer.lines import Line
@@ -123,7 +122,7 @@ class TargetWindow(MetaTranslator):
             self.windows, self.pixels, self.pad, *grid[:2], self.n_pixels_out_
         )
         routed = self._route("fit", sample_weight, fit_params)
-        self.estimator_ = clone(self.estimator).fit(X, self._crop(y), **routed)
+        self.estimator_ = clone(self.estimator).fit(X, self._windows_of(y), **routed)
         self._take_features()
         return self
 
@@ -137,6 +136,10 @@ class TargetWindow(MetaTranslator):
         return y.wave, y.medium, None if y.wave is None else y.chip, y.shape[1]
 
     def _crop(self, y):
+        self._check_target(y)
+        return self._windows_of(y)
+
+    def _windows_of(self, y):
         """The windows of a target on the full grid, as what it came as."""
         if isinstance(y, Spectra):
             return select(y, self.pixels_)
@@ -144,106 +147,6 @@ class TargetWindow(MetaTranslator):
             return y
         y = check_array(as_plain(y), dtype=None, ensure_all_finite=False)
         return y[:, self.pixels_]
-
-    # --------------------------------------------------------------- predicting
-    def predict(self, X, return_std=False):
-        """Predict the windows.
-
-        Parameters
-        ----------
-        X : Spectra or array-like of shape (n_spectra, n_features)
-        return_std : bool, default=False
-            Also return the standard deviation; only with a translator inside.
-
-        Returns
-        -------
-        flux : ndarray of shape (n_spectra, n_pixels_out)
-            NaN outside the windows.
-        std : ndarray of the same shape
-            Only if `return_std`. See `specxfer.Translator.predict`.
-        """
-        check_is_fitted(self)
-        if return_std:
-            flux, std = predict_std(self.estimator_, X)
-            return self._expand(flux), self._expand(std)
-        return self._expand(self.estimator_.predict(X))
-
-    def translate(self, X):
-        """The windows as `Spectra` on the full grid of the target.
-
-        Parameters
-        ----------
-        X : Spectra or array-like of shape (n_spectra, n_features)
-
-        Returns
-        -------
-        Spectra
-            NaN with ivar 0 outside the windows. See `specxfer.translate`.
-        """
-        check_is_fitted(self)
-        part = translate(self.estimator_, X)
-        ivar = part.ivar
-        return part.replace(
-            flux=self._expand(part.flux),
-            ivar=None if ivar is None else spread(ivar, self.pixels_, 0),
-            wave=self.wave_out_,
-            medium=self.medium_out_,
-            chip=self.chip_out_,
-            resolution=self._expand_resolution(part.resolution),
-            covariance=self._expand_covariance(part.covariance),
-        )
-
-    def sample(self, X, n_samples=1, random_state=None):
-        """Draws of the windows; see `specxfer.sample`.
-
-        Parameters
-        ----------
-        X : Spectra or array-like of shape (n_spectra, n_features)
-        n_samples : int, default=1
-        random_state : int, RandomState instance or None, default=None
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_spectra, n_pixels_out)
-            NaN outside the windows.
-        """
-        check_is_fitted(self)
-        return self._expand(sample(self.estimator_, X, n_samples, random_state))
-
-    def support(self, X):
-        """Distance from the training stars; see `specxfer.support`.
-
-        Parameters
-        ----------
-        X : Spectra or array-like of shape (n_spectra, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_spectra,)
-        """
-        check_is_fitted(self)
-        return support(self.estimator_, X)
-
-    def score(self, X, y, sample_weight=None, **score_params):
-        """The estimator's own score, over the windows.
-
-        Parameters
-        ----------
-        X : Spectra or array-like of shape (n_spectra, n_features)
-        y : Spectra or array-like of shape (n_spectra, n_pixels_out)
-            On the full grid.
-        sample_weight : array-like of shape (n_spectra,), optional
-        **score_params
-            Handed to the ``score`` of the estimator.
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self)
-        self._check_target(y)
-        routed = self._route("score", sample_weight, score_params)
-        return self.estimator_.score(X, self._crop(y), **routed)
 
     def _check_target(self, y):
         n_pixels = _n_pixels(y)
@@ -268,6 +171,18 @@ class TargetWindow(MetaTranslator):
         full = np.full((*values.shape[:-1], self.n_pixels_out_), np.nan, dtype)
         full[..., self.pixels_] = values
         return full
+
+    def _expand_spectra(self, spectra):
+        ivar = spectra.ivar
+        return spectra.replace(
+            flux=self._expand(spectra.flux),
+            ivar=None if ivar is None else spread(ivar, self.pixels_, 0),
+            wave=self.wave_out_,
+            medium=self.medium_out_,
+            chip=self.chip_out_,
+            resolution=self._expand_resolution(spectra.resolution),
+            covariance=self._expand_covariance(spectra.covariance),
+        )
 
     def _expand_resolution(self, resolution):
         if resolution is None or resolution.ndim == 1:

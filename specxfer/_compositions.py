@@ -1,0 +1,122 @@
+"""The functions that see a translator through any composition."""
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = ["predict_std", "sample", "support", "translate"]
+
+
+def translate(model, X):
+    """Translate spectra with a translator inside any composition.
+
+    Pipelines, searches and meta-estimators pass on `predict` and nothing else. This
+    function, like `predict_std`, `sample` and `support`, applies the fitted steps in
+    order and asks the translator at the end.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted `Translator`, or a Pipeline, GridSearchCV, TargetWindow, … around one.
+    X : Spectra or array-like of shape (n_spectra, n_features_in)
+
+    Returns
+    -------
+    Spectra
+        See `Translator.translate`.
+
+    Raises
+    ------
+    TypeError
+        If there is no translator inside `model`.
+
+    Examples
+    --------
+    >>> import numpy as np, specxfer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from specxfer.linear import PCARidge
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(1, 0.1, (40, 5)), rng.normal(1, 0.1, (40, 3))
+    >>> model = make_pipeline(PCARidge(n_components=2)).fit(X, y)
+    >>> specxfer.translate(model, X[:2]).shape
+    (2, 3)
+    """
+    translator, X = _resolve(model, X, "translate")
+    return translator.translate(X)
+
+
+def predict_std(model, X):
+    """Flux and standard deviation from a translator inside any composition.
+
+    Parameters
+    ----------
+    model : estimator
+        See `translate`.
+    X : Spectra or array-like of shape (n_spectra, n_features_in)
+
+    Returns
+    -------
+    flux, std : ndarray of shape (n_spectra, n_pixels_out)
+        See `Translator.predict`.
+    """
+    translator, X = _resolve(model, X, "predict")
+    return translator.predict(X, return_std=True)
+
+
+def sample(model, X, n_samples=1, random_state=None):
+    """Draws of target spectra from a translator inside any composition.
+
+    Parameters
+    ----------
+    model : estimator
+        See `translate`.
+    X : Spectra or array-like of shape (n_spectra, n_features_in)
+    n_samples : int, default=1
+    random_state : int, RandomState instance or None, default=None
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_spectra, n_pixels_out)
+        See `Translator.sample`.
+    """
+    translator, X = _resolve(model, X, "sample")
+    return translator.sample(X, n_samples=n_samples, random_state=random_state)
+
+
+def support(model, X):
+    """Distance from the training stars, by a translator inside any composition.
+
+    Parameters
+    ----------
+    model : estimator
+        See `translate`.
+    X : Spectra or array-like of shape (n_spectra, n_features_in)
+
+    Returns
+    -------
+    ndarray of shape (n_spectra,)
+        See `Translator.support`.
+    """
+    translator, X = _resolve(model, X, "support")
+    return translator.support(X)
+
+
+def _resolve(model, X, method):
+    """The translator at the end of `model`, and X as it arrives there."""
+    outer = model
+    while True:
+        if isinstance(model, Pipeline):
+            check_is_fitted(model)
+            for _, step in model.steps[:-1]:
+                if step is not None and step != "passthrough":
+                    X = step.transform(X)
+            model = model.steps[-1][1]
+        elif hasattr(model, "best_estimator_"):
+            model = model.best_estimator_
+        elif hasattr(model, "translate"):
+            return model, X
+        else:
+            raise TypeError(
+                f"{method} found a {type(model).__name__} at the end of this "
+                f"{type(outer).__name__}; expected a fitted translator of specxfer "
+                "(a search must be fitted with refit=True)."
+            )
