@@ -8,6 +8,7 @@ from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from specxfer._stars import star_codes
 from specxfer.base import Translator
 from specxfer.linear._pixel_ridge import fit_pixel_ridge
 
@@ -101,7 +102,8 @@ class NullTranslator(Translator):
                 UserWarning,
                 stacklevel=3,
             )
-            labels, y, sample_weight = labels[known], y[known], sample_weight[known]
+            X, y = X[known], y[known]
+            labels, sample_weight = labels[known], sample_weight[known]
         self.label_mean_ = np.average(labels, axis=0, weights=sample_weight)
         spread = np.average(
             (labels - self.label_mean_) ** 2, axis=0, weights=sample_weight
@@ -113,6 +115,7 @@ class NullTranslator(Translator):
             np.zeros((terms.shape[1], terms.shape[1])),
             y,
             sample_weight,
+            star_codes(X, y),
             self.alpha,
             self.n_factors,
             check_random_state(self.random_state),

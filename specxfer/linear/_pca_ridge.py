@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from specxfer._stars import star_codes
 from specxfer.base import Translator
 from specxfer.linear._pixel_ridge import fit_pixel_ridge
 from specxfer.linear._products import with_products
@@ -148,6 +149,7 @@ class PCARidge(Translator):
             spread / sample_weight.sum(),
             y,
             sample_weight,
+            star_codes(X, y),
             self.alpha,
             self.n_factors,
             check_random_state(self.random_state),

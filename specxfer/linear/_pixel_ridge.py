@@ -29,6 +29,10 @@ class PixelRidge:
     coef_variance : ndarray of shape (n_pixels,)
         What a star's leverage under `gram_inverse` is multiplied with to give the
         variance of its prediction by the uncertainty of the coefficients.
+    coef_gain : float
+        The part of that which pixels share: what the leverage is multiplied with to
+        give it in units of the factors' variance. Coefficients err together where
+        the scatter of the training stars ran together.
     """
 
     coef: np.ndarray
@@ -37,6 +41,7 @@ class PixelRidge:
     factors: np.ndarray
     gram_inverse: np.ndarray
     coef_variance: np.ndarray
+    coef_gain: float
 
     def predict(self, features):
         """Flux, shape (n, n_pixels), of features of shape (n, n_features)."""
@@ -62,9 +67,12 @@ class PixelRidge:
         core = np.zeros((n, r, r), dtype=self.coef.dtype)
         if k:
             core[:, :k, :k] = spread
-        core[:, range(k, r), range(k, r)] = 1
-        alone = np.maximum(self.scatter - (self.factors**2).sum(axis=0), 0)
-        diagonal = np.outer(self.leverage(features), self.coef_variance) + alone
+        lever = self.leverage(features)
+        core[:, range(k, r), range(k, r)] = 1 + self.coef_gain * lever[:, None]
+        together = (self.factors**2).sum(axis=0)
+        alone = np.maximum(self.scatter - together, 0)
+        own = np.maximum(self.coef_variance - self.coef_gain * together, 0)
+        diagonal = np.outer(lever, own) + alone
         return LowRankCovariance(
             core,
             np.concatenate([self.coef[:k], self.factors]),
@@ -76,7 +84,7 @@ class PixelRidge:
         return _leverage(_with_one(features), self.gram_inverse)
 
 
-def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
+def fit_pixel_ridge(features, spread, y, star_weight, stars, alpha, max_factors, rng):
     """Fit a `PixelRidge`.
 
     Minimises ``Σ_i w_ij (y_ij − c_j − b_j·u_i)² + alpha |b_j|²`` for each pixel j with
@@ -84,7 +92,7 @@ def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
     same at any noise level; the intercept is not penalised. With ``alpha="auto"``
     each coefficient has a penalty of its own, learnt from all of them, on features
     turned so that few of them matter. The scatter is
-    the weighted mean of leave-one-out residual² − 1/ivar, less the shares of the
+    the weighted mean of leave-one-star-out residual² − 1/ivar, less the shares of the
     features' own errors and of the coefficients'.
 
     Parameters
@@ -94,6 +102,8 @@ def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
         Mean covariance of the features' own errors.
     y : Spectra of shape (n, n_pixels)
     star_weight : ndarray of shape (n,)
+    stars : ndarray of int of shape (n,)
+        The star of each row, counted from 0.
     alpha : float or "auto"
     max_factors : int
     rng : numpy.random.RandomState
@@ -117,16 +127,21 @@ def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
         penalty = np.median(penalties, axis=1)
     coef, inverse = _solve(gram, right, penalties)
     del gram, penalties
-    scatter, coef_share = _leave_one_out(
-        v, y, star_weight, scatter, coef, inverse.astype(y.dtype), scale
+    scatter, coef_share, noise, hat = _leave_one_star_out(
+        v, y, star_weight, scatter, coef, inverse.astype(y.dtype), scale, stars
     )
     del inverse
+    if learns:  # scatter that pixels share looks like signal in some direction
+        scatter *= ((1 - hat) / (1 - _mean_hat(v, star_weight, stars))) ** 2
     mean_inverse = turn @ _shared_inverse(v, star_weight, penalty) @ turn.T
     typical = np.average(_leverage(u, mean_inverse), weights=star_weight)
     coef = turn @ coef
     scatter -= np.einsum("kp,kl,lp->p", coef[:-1], spread, coef[:-1], optimize=True)
     scatter = np.maximum(scatter, 0)
     factors = _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng)
+    coef_variance = coef_share / typical
+    spread_out = scatter > 0
+    gain = coef_variance[spread_out] / (scatter + noise)[spread_out]
     dtype = y.dtype
     return PixelRidge(
         coef[:-1].astype(dtype),
@@ -134,7 +149,8 @@ def fit_pixel_ridge(features, spread, y, star_weight, alpha, max_factors, rng):
         scatter.astype(dtype),
         factors.astype(dtype),
         mean_inverse,
-        (coef_share / typical).astype(dtype),
+        coef_variance.astype(dtype),
+        float(np.median(gain)) if len(gain) else 0.0,
     )
 
 
@@ -163,13 +179,8 @@ def _first_fit(u, y, star_weight, penalty):
     Returns the scatter of each pixel, the coefficients about its mean (k, n_pixels),
     and the standard deviation of its residuals.
     """
-    p = y.shape[1]
-    count, total = np.zeros((2, p))
-    for rows, block in y.iter_blocks():
-        w = block.weights()
-        count += ((w > 0) * star_weight[rows, None]).sum(axis=0)
-        total += (w * star_weight[rows, None]).sum(axis=0)
-    usual = np.divide(total, count, out=np.zeros(p), where=count > 0).astype(y.dtype)
+    k, p = u.shape[1], y.shape[1]
+    usual = _usual_weight(y, star_weight)
     count, mean = np.zeros((2, p))
     for rows, block in y.iter_blocks():
         good = (block.weights() > 0.25 * usual) * star_weight[rows, None]
@@ -177,7 +188,7 @@ def _first_fit(u, y, star_weight, penalty):
         mean += np.where(good > 0, good * block.flux, 0).sum(axis=0)
     count = np.where(count > 0, count, 1)
     mean = (mean / count).astype(y.dtype)
-    right = np.zeros((u.shape[1], p))
+    right = np.zeros((k, p))
     for rows, block in y.iter_blocks():
         flux = np.where(block.weights() > 0.25 * usual, block.flux - mean, 0)
         right += (u[rows] * star_weight[rows, None]).T.astype(y.dtype) @ flux
@@ -188,8 +199,20 @@ def _first_fit(u, y, star_weight, penalty):
         left = np.where(good, (block.flux - mean - u[rows].astype(y.dtype) @ coef), 0)
         square += (s * left**2).sum(axis=0)
         noise += (s * _noise(block, good)).sum(axis=0)
+    square *= ((count + k) / count) ** 2  # k features fit some of the scatter away
     scatter = np.maximum((square - noise) / count, 0).astype(y.dtype)
     return scatter, coef, np.sqrt(square / count)
+
+
+def _usual_weight(y, star_weight):
+    """Geometric mean inverse variance of each pixel: near the median, in one pass."""
+    count, total = np.zeros((2, y.shape[1]))
+    for rows, block in y.iter_blocks():
+        w = block.weights()
+        s = star_weight[rows, None] * (w > 0)
+        count += s.sum(axis=0)
+        total += (s * np.log(np.where(w > 0, w, 1))).sum(axis=0)
+    return np.exp(total / np.where(count > 0, count, 1)).astype(y.dtype)
 
 
 def _turn(u, star_weight, coef, deviation):
@@ -278,10 +301,11 @@ def _learnt_penalty(gram, right, unit):
 
     Coefficient k of pixel j is taken to come from N(0, a_j π_k + c_j): how much the
     pixel follows what feature k tells all pixels, and how much it has to say of its
-    own. All follow from the moments of nearly unpenalised coefficients, whose
-    sampling variance is known, and the penalty is the ratio of noise to prior
-    variance. A pixel without signal so falls back to its mean, and a line keeps its
-    full strength (Efron & Morris 1973, JASA 68, 117).
+    own. π_k is the mean signal of the feature, from nearly unpenalised coefficients
+    whose sampling variance is known; a_j and c_j are those of the highest marginal
+    likelihood on a grid, c_j where it earns its keep (Akaike). The penalty is the
+    ratio of noise to prior variance. A pixel without signal so falls back to its mean,
+    and a line keeps its full strength (Efron & Morris 1973, JASA 68, 117).
     """
     k, p = right.shape
     coef, inverse = _solve(gram, right, _per_pixel(1.0, k, p))
@@ -289,21 +313,35 @@ def _learnt_penalty(gram, right, unit):
     variance = inverse[i == j][:-1] * unit
     usual = np.maximum(variance.mean(axis=0), np.finfo(np.float32).tiny)
     variance = variance / usual  # from here in units of each pixel's usual variance
-    signal = coef[:-1] ** 2 / usual - variance
-    share = np.maximum(signal.mean(axis=1), 0)[:, None]
+    square = np.minimum(coef[:-1] ** 2 / usual, 1e12)
+    share = np.maximum((square - variance).mean(axis=1), 0)[:, None]
     share = np.maximum(share / max(share.max(), np.finfo(float).tiny), 1e-4)
     prior = np.zeros((k - 1, p))
-    for _ in range(3):  # least squares of the signal, weighted by its own scatter
-        weight = 0.5 / np.maximum(variance + prior, 1e-9) ** 2
-        aa, ac, cc = ((weight * share**n).sum(axis=0) for n in (2, 1, 0))
-        ay, cy = ((weight * share**n * signal).sum(axis=0) for n in (1, 0))
-        det = np.maximum(aa * cc - ac**2, 1e-9 * aa * cc)
-        # by chance half of all silent pixels would find something to say
-        own = np.maximum((cy * aa - ay * ac) / det - np.sqrt(aa / det), 0)
-        prior = np.maximum((ay - own * ac) / aa, 0) * share + own
+    for start in range(0, p, 512):
+        pixels = slice(start, start + 512)
+        common, own = _likeliest(square[:, pixels], variance[:, pixels], share)
+        prior[:, pixels] = common * share + own
     penalty = np.zeros((k, p))
     penalty[:-1] = unit / usual / np.maximum(prior, 1e-9)
     return penalty
+
+
+def _likeliest(square, variance, share):
+    """Where `square` / (variance + a share + c) is most like χ² of one: a and c."""
+    top = np.log10(max(square.max(), 1.0) / share.max()) + 1
+    common_levels = [0, *10 ** np.arange(-1.5, top, 0.5)]
+    own_levels = [0, *10.0 ** np.arange(-1, top)]
+    variance = np.maximum(variance, 1e-6)
+    square, variance, share = (x.astype("f4") for x in (square, variance, share))
+    p = square.shape[1]
+    best, common, own = np.full(p, np.inf), np.zeros(p), np.zeros(p)
+    for a in common_levels:
+        for c in own_levels:
+            total = variance + np.float32(a) * share + np.float32(c)
+            misfit = (np.log(total) + square / total).sum(axis=0) + 2 * (c > 0)
+            better = misfit < best
+            best[better], common[better], own[better] = misfit[better], a, c
+    return common, own
 
 
 def _per_pixel(alpha, k, p):
@@ -316,11 +354,19 @@ def _rows_of_products(n_packed):
     return max(64, 2**23 // n_packed)
 
 
-def _leave_one_out(u, y, star_weight, scatter, coef, inverse, scale):
-    """Scatter from leave-one-out residuals, and the coefficients' share of variance."""
+def _leave_one_star_out(u, y, star_weight, scatter, coef, inverse, scale, stars):
+    """Scatter from the residuals of stars left out, and what else they consist of.
+
+    The rows of one star have nearly the same features, so leaving them out together
+    divides their residuals by 1 − m h, with m rows of leverage h each.
+
+    Returns the scatter, the coefficients' share of the variance, the mean noise, and
+    the mean leverage of a star, each (n_pixels,).
+    """
     k, p = u.shape[1], y.shape[1]
     i, j = np.triu_indices(k)
-    excess, share, total = np.zeros((3, p))
+    excess, share, noise_sum, hat_sum, total = np.zeros((5, p))
+    n_rows = np.bincount(stars)[stars].astype(y.dtype)
     coef, scaled = coef.astype(y.dtype), scale.astype(y.dtype)
     for rows, block in y.iter_blocks(_rows_of_products(len(i))):
         w = _weights(block, scatter)
@@ -329,17 +375,28 @@ def _leave_one_out(u, y, star_weight, scatter, coef, inverse, scale):
         left = np.where(w > 0, block.flux - v @ coef, 0)
         noise = _noise(block, w > 0)
         w *= star_weight[rows, None].astype(y.dtype)
-        left /= 1 - np.minimum(w * scaled * lever, 0.99)
+        hat = np.minimum(w * scaled * lever * n_rows[rows, None], 0.99)
+        left /= 1 - hat
         left = left**2 - noise
         excess += (w * left).sum(axis=0)
         share += (w * lever).sum(axis=0)
+        noise_sum += (w * noise).sum(axis=0)
+        hat_sum += (w * hat).sum(axis=0)
         total += w.sum(axis=0)
     total = np.where(total > 0, total, 1)
     raw = np.where(scale > 0, excess / total, 0)
     # weights are known to a factor: noise + scatter, or without noise the residual
     unit = scale if y.has_noise else np.maximum(raw, 0)
     share = share / total * unit
-    return raw - share, share
+    return raw - share, share, noise_sum / total, hat_sum / total
+
+
+def _mean_hat(u, star_weight, stars):
+    """Mean leverage of a star if no feature were held back."""
+    free = np.r_[np.ones(u.shape[1] - 1), 0]
+    lever = _leverage(u, _shared_inverse(u, star_weight, free))
+    per_star = star_weight * lever * np.bincount(stars)[stars]
+    return min(np.average(per_star, weights=star_weight), 0.9)
 
 
 def _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):

@@ -238,30 +238,48 @@ def _usual_weight(X):
 
 
 def _moments(X, star_weight, usual):
-    """Mean, variance and mean noise of each pixel, and the weight of each star."""
-    n, p = X.shape
-    count, first, second, noise = np.zeros((4, p))
-    star_noise = np.zeros(n)
+    """Mean, variance and mean noise of each pixel, and the weight of each star.
+
+    A star counts by how much signal stands out of its noise. How much signal there is
+    in a pixel, on average, is first found from the less noisy stars.
+    """
+    if not X.has_noise:
+        return *_weighted_moments(X, star_weight, usual), star_weight
+    star_noise = np.divide(1, usual, out=np.full(len(X), np.inf), where=usual > 0)
+    quiet = star_noise <= np.median(star_noise)
+    _, variance, noise, used = _weighted_moments(X, star_weight * quiet, usual)
+    signal = max((variance - noise)[used].mean(), 1e-3 * variance[used].mean())
+    star_weight = star_weight * signal / (signal + star_noise)
+    return *_weighted_moments(X, star_weight, usual, signal), star_weight
+
+
+def _weighted_moments(X, star_weight, usual, signal=None):
+    """Mean, variance and mean noise, and which pixels any star has.
+
+    With `signal` the mean weighs each pixel by its own noise, too.
+    """
+    total, first, second, noise, pixel_total, pixel_first = np.zeros((6, X.shape[1]))
     for rows, block in X.iter_blocks():
         good, w = _trusted(block, usual[rows])
-        c = good * star_weight[rows, None]
-        flux = np.where(good, block.flux, 0).astype(float)
-        count += c.sum(axis=0)
-        first += (c * flux).sum(axis=0)
-        second += (c * (flux - 1) ** 2).sum(axis=0)
+        s = good * star_weight[rows, None]
+        depth = np.where(good, block.flux - 1, 0).astype(float)
+        total += s.sum(axis=0)
+        first += (s * depth).sum(axis=0)
+        second += (s * depth**2).sum(axis=0)
         if block.has_noise:
-            var = np.divide(1, w, out=np.zeros(w.shape), where=good)
-            noise += (c * var).sum(axis=0)
-            star_noise[rows] = var.sum(axis=1) / np.maximum(good.sum(axis=1), 1)
-    used = count > 0
-    safe = np.where(used, count, 1)
-    mean = np.where(used, first / safe, 0)
-    variance = np.where(used, np.maximum(second / safe - (mean - 1) ** 2, 0), 0)
-    noise = noise / safe
-    if X.has_noise:
-        signal = max((variance - noise)[used].mean(), 1e-3 * variance[used].mean())
-        star_weight = star_weight * signal / (signal + star_noise)
-    return mean, variance, noise, used, star_weight
+            noise += np.divide(s, w, out=np.zeros(w.shape), where=good).sum(axis=0)
+        if signal is not None:
+            s *= w / (1 + signal * w)
+            pixel_total += s.sum(axis=0)
+            pixel_first += (s * depth).sum(axis=0)
+    used = total > 0
+    if signal is None:
+        pixel_total, pixel_first = total, first
+    total = np.where(used, total, 1)
+    mean = pixel_first / np.where(used, pixel_total, 1)
+    variance = second / total - 2 * mean * first / total + mean**2
+    variance = np.where(used, np.maximum(variance, 0), 0)
+    return np.where(used, mean + 1, 0), variance, noise / total, used
 
 
 def _trusted(block, usual):

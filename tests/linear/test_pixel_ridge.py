@@ -25,7 +25,8 @@ def fitted(features, truth, rng, alpha, noise=0.02):
     )
     no_spread = np.zeros((K, K))
     seed = np.random.RandomState(0)
-    return fit_pixel_ridge(features, no_spread, y, np.ones(N), alpha, 0, seed)
+    stars = np.arange(N)
+    return fit_pixel_ridge(features, no_spread, y, np.ones(N), stars, alpha, 0, seed)
 
 
 def rms(a):
@@ -73,3 +74,86 @@ def test_features_that_are_alike_or_constant_do_no_harm(rng):
     truth = truth * 0 + 0.9 + 0.01 * features[:, :1]
     error = fitted(features, truth, rng, "auto").predict(features) - truth
     assert rms(error) < 2 * 0.02 * np.sqrt(2 / N)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.002])
+def test_strong_pixels_keep_their_strength_among_silent_features(rng, noise):
+    """No pixel may be much worse off than with a plain penalty."""
+    features, _, truth = world(rng, n_heard=6)
+    features = np.column_stack([features, rng.standard_normal((N, 20))])
+    y = truth + noise * rng.standard_normal(truth.shape)
+    y = Spectra(
+        y, np.full(y.shape, noise**-2), wave=5000.0 + np.arange(P), medium="air"
+    )
+    errors = {}
+    for alpha in ("auto", 1.0):
+        ridge = fit_pixel_ridge(
+            features, np.zeros((60, 60)), y, np.ones(N), np.arange(N), alpha, 0,
+            np.random.RandomState(0),
+        )  # fmt: skip
+        errors[alpha] = np.sqrt(np.mean((ridge.predict(features) - truth) ** 2, axis=0))
+    assert (errors["auto"] / errors[1.0]).max() < 1.1
+    assert rms(errors["auto"]) < 0.7 * rms(errors[1.0])
+
+
+def test_scatter_that_pixels_share_is_not_explained_away(rng):
+    """Scatter of one element looks like signal to many pixels alike."""
+    features = rng.standard_normal((100, K))
+    element = rng.standard_normal((100, 1)) * np.linspace(0.01, 0.05, P)
+    y = 0.9 + element + 0.005 * rng.standard_normal(element.shape)
+    y = Spectra(
+        y, np.full(y.shape, 0.005**-2), wave=np.arange(1.0, P + 1), medium="air"
+    )
+    ridge = fit_pixel_ridge(
+        features, np.zeros((K, K)), y, np.ones(100), np.arange(100), "auto", 5,
+        np.random.RandomState(0),
+    )  # fmt: skip
+    new = rng.standard_normal((400, K))
+    stated = ridge.covariance(new).variance().mean(axis=0)
+    error = ridge.predict(new) - 0.9 - rng.standard_normal((400, 1)) * element.std(0)
+    ratio = np.sqrt((error**2).mean(axis=0) / stated)
+    assert np.median(ratio) == pytest.approx(1, abs=0.15)
+
+
+def test_rows_of_one_star_are_left_out_together(rng):
+    """Copies of a star do not make the scatter look smaller."""
+    features, _, truth = world(rng)
+    few = slice(60)
+    observed = truth[few] + 0.02 * rng.standard_normal((60, P))
+    unknown = 0.03 * rng.standard_normal((60, P))
+
+    def scatter(n_copies, stars):
+        y = np.tile(observed + unknown, (n_copies, 1))
+        y = Spectra(y, np.full(y.shape, 0.02**-2), wave=np.arange(1.0, P + 1),
+                    medium="air")  # fmt: skip
+        u = np.tile(features[few, :20], (n_copies, 1))
+        weight = np.full(len(u), 1 / n_copies)
+        seed = np.random.RandomState(0)
+        ridge = fit_pixel_ridge(u, np.zeros((20, 20)), y, weight, stars, 1.0, 0, seed)
+        return np.sqrt(ridge.scatter.mean())
+
+    once = scatter(1, np.arange(60))
+    assert scatter(4, np.tile(np.arange(60), 4)) == pytest.approx(once, rel=0.02)
+    assert scatter(4, np.arange(240)) < 0.9 * once
+
+
+def test_errors_of_coefficients_run_together_where_scatter_does(rng):
+    """So that few stars do not make widths look well known."""
+    n, k = 60, 12
+    features = rng.standard_normal((n, k))
+    pattern = np.linspace(0.01, 0.05, P)
+    y = 0.9 + rng.standard_normal((n, 1)) * pattern
+    y = y + 0.002 * rng.standard_normal(y.shape)
+    y = Spectra(
+        y, np.full(y.shape, 0.002**-2), wave=np.arange(1.0, P + 1), medium="air"
+    )
+    ridge = fit_pixel_ridge(
+        features, np.zeros((k, k)), y, np.ones(n), np.arange(n), 1.0, 5,
+        np.random.RandomState(0),
+    )  # fmt: skip
+    far = 2 * np.sqrt(k) * np.eye(k)[:1]
+    near, far = ridge.covariance(0 * far), ridge.covariance(far)
+    width = np.ones((P, 1))
+    gained = far.functional_variance(width) - near.functional_variance(width)
+    alone = (far.variance() - near.variance()).sum()
+    assert gained > 50 * alone
