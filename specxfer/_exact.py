@@ -20,7 +20,7 @@ def exact_matmul(a, b, slices=1):
     a : ndarray of shape (n, k)
     b : ndarray of shape (k, m)
     slices : {1, 2}, default=1
-        2 keeps the next 20 bits of both factors too, for four products instead of
+        2 keeps the next 20 bits of both factors too, for three products instead of
         one.
 
     Returns
@@ -58,7 +58,8 @@ def _slices(x, axis, bits, n_slices):
     x = np.asarray(x, dtype=float)
     for left in range(n_slices - 1, -1, -1):
         largest = np.abs(x).max(axis=axis, keepdims=True, initial=0)
-        exponent = np.frexp(largest)[1] - float(bits)
+        # below 2**-1000 the inverse of the unit would overflow; such entries are 0
+        exponent = np.maximum(np.frexp(largest)[1], -900) - float(bits)
         whole = x * np.exp2(-exponent)
         np.rint(whole, out=whole)
         unit = np.exp2(exponent)

@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 
+FEWEST = 5  # spectra that must have a target pixel, or half of them
+
+
 class UnpairedWarning(UserWarning):
     """Rows with nothing on one side were left out of a fit."""
 
@@ -52,7 +55,8 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     n_pixels_out_ : int
         Pixels of the target.
     seen_ : ndarray of bool of shape (n_pixels_out_,)
-        Target pixels that some training star has.
+        Target pixels that enough training spectra have: five, or half of them if
+        there are fewer than ten.
     y_mean_ : ndarray of shape (n_pixels_out_,)
         Weighted mean training spectrum, what `score` compares with.
     noise_known_ : bool
@@ -90,7 +94,8 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         y : Spectra or array-like of shape (n_spectra, n_pixels_out)
             Target spectra of the same stars, in the same order.
         sample_weight : array-like of shape (n_spectra,), optional
-            Weight of each pair.
+            Weight of each pair. A weight of 2 counts as the pair given twice, so
+            scale weights to a mean of 1 unless more or less is known than that.
         source : Spectra or array-like of shape (n_source, n_features_in), optional
             Spectra to learn from what there is to learn of the source alone, such as
             its principal components: more stars than have a target, or X before it
@@ -223,7 +228,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         -------
         flux : ndarray of shape (n_spectra, n_pixels_out)
             Continuum units, in the dtype of the training source; NaN at pixels that
-            no training star has.
+            hardly any training star has (`seen_`).
         std : ndarray of the same shape
             Predictive standard deviation of the *noise-free* flux (of the observed
             flux where `noise_known_` is False). Only if `return_std`. What differs
@@ -451,14 +456,14 @@ def _weighted_rows(source, weight):
 
 
 def _mean_spectrum(y, sample_weight):
-    """Weighted mean spectrum and which pixels any star has."""
-    total = np.zeros(y.shape[1])
-    weight = np.zeros(y.shape[1])
+    """Weighted mean spectrum and which pixels enough stars have."""
+    total, weight, count = np.zeros((3, y.shape[1]))
     for rows, block in y.iter_blocks():
         w = block.weights() * sample_weight[rows, None]
         weight += w.sum(axis=0)
+        count += (w > 0).sum(axis=0)
         total += np.where(w > 0, w * block.flux, 0).sum(axis=0)
-    seen = weight > 0
+    seen = count >= min(FEWEST, np.ceil(len(y) / 2))
     with np.errstate(invalid="ignore"):
         return np.where(seen, total / weight, np.nan), seen
 
@@ -467,6 +472,8 @@ def _seed(random_state):
     if random_state is None:
         return np.random.SeedSequence().entropy
     if isinstance(random_state, (int, np.integer)):
+        if random_state < 0:
+            raise ValueError(f"random_state is {random_state}; expected 0 or more.")
         return int(random_state)
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 

@@ -87,6 +87,14 @@ def test_a_stars_draws_do_not_depend_on_its_company(translator, rng):
     assert not np.array_equal(*fresh)
 
 
+@every
+def test_a_negative_seed_is_refused(translator, rng):
+    X, y = pairs(rng)
+    translator.fit(X, y)
+    with pytest.raises(ValueError, match="random_state is -1"):
+        translator.sample(X, random_state=-1)
+
+
 def test_identical_sources_get_identical_translations(rng):
     X, y = pairs(rng)
     twins = X[[3, 8, 3]]

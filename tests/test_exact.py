@@ -31,3 +31,8 @@ def test_zero_rows_and_unknown_rows():
     a = np.array([[0.0, 0.0], [np.nan, 1.0], [1.0, 2.0]])
     out = exact_matmul(a, np.array([[1.0], [1.0]]))
     np.testing.assert_array_equal(out, [[0.0], [np.nan], [3.0]])
+
+
+def test_vanishing_entries_do_not_overflow():
+    a = np.array([[1e-310, 0.0], [1.0, 1e-310]])
+    np.testing.assert_array_equal(exact_matmul(a, np.eye(2), 2), [[0, 0], [1, 0]])

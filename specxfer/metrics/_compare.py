@@ -9,6 +9,7 @@ from specxfer.metrics._errors import signed_root
 from specxfer.metrics._sums import (
     Sums,
     UncoveredError,
+    checked_prediction,
     known_truth,
     mean_over_stars,
     squared_sums,
@@ -104,6 +105,8 @@ def line_table(
         "noise_correlation": noise_correlation,
         "error_floor": error_floor,
     }
+    predictions = {m: checked_prediction(y, p) for m, p in predictions.items()}
+    options["beside"] = () if lines is not None else tuple(predictions.values())
     sums = {m: squared_sums(y, p, lines, **options) for m, p in predictions.items()}
     names = ["all"] if lines is None else window_names(lines)
     if lines is not None and quantity == "flux":
@@ -181,7 +184,9 @@ def paired_difference(
     y = known_truth(y_true, "none", wave, medium, ivar)
     options = {"quantity": quantity, "error_floor": error_floor}
     options["noise"] = "subtract" if y.has_noise else "none"
-    a, b = (squared_sums(y, p, lines, **options) for p in (pred_a, pred_b))
+    pair = [checked_prediction(y, p) for p in (pred_a, pred_b)]
+    options["beside"] = () if lines is not None else pair
+    a, b = (squared_sums(y, p, lines, **options) for p in pair)
     found = mean_over_stars(
         Sums(a.top - b.top, a.bottom), star_codes(y, groups=groups), confidence
     )
@@ -227,8 +232,9 @@ def giants_and_dwarfs(labels):
     table = labels.meta if isinstance(labels, Spectra) else labels
     columns = {} if table is None else {c.lower(): table[c] for c in table.colnames}
     if "giant" in columns:
+        known = ~np.ma.getmaskarray(np.ma.asarray(columns["giant"]))
         giant = np.asarray(columns["giant"], dtype=bool)
-        return {"giant": giant, "dwarf": ~giant}
+        return {"giant": giant & known, "dwarf": ~giant & known}
     if not {"teff", "logg"} <= set(columns):
         raise ValueError(
             "no labels to tell giants from dwarfs by: expected columns teff and logg, "
@@ -275,6 +281,7 @@ def _checked_reference(predictions, reference):
 
 def _over_all(y, predictions, options):
     """Sums over all pixels, or None where a model leaves some out."""
+    options = {**options, "beside": tuple(predictions.values())}
     try:
         return {m: squared_sums(y, p, **options) for m, p in predictions.items()}
     except UncoveredError:

@@ -57,6 +57,7 @@ def squared_sums(
     noise="subtract",
     error_floor=None,
     noise_correlation=0.0,
+    beside=(),
 ):
     """Weighted sums of the squared errors of each spectrum over each window.
 
@@ -77,6 +78,8 @@ def squared_sums(
         In the units of the quantity.
     noise_correlation : float
         Of neighbouring pixels; matters to equivalent widths.
+    beside : iterable of predictions
+        Only pixels that these have, too, are used: what is compared must be the same.
 
     Returns
     -------
@@ -87,9 +90,10 @@ def squared_sums(
     share, full = _window_shares(y, lines, quantity)
     cols = slice(None) if lines is None else np.flatnonzero(share.any(axis=1))
     share = share[cols]
+    touched = (share > 0).astype(float)
     top = np.zeros((len(y), share.shape[1]))
     bottom, observed, missed = (np.zeros_like(top) for _ in range(3))
-    for rows, pixels in difference_blocks(y, y_pred, cols, noise):
+    for rows, pixels in difference_blocks(y, y_pred, cols, noise, beside):
         if quantity == "ew":
             top[rows], bottom[rows] = _width_sums(
                 pixels, share, full, floor, noise_correlation
@@ -97,8 +101,8 @@ def squared_sums(
         else:
             sums_of = _flux_sums if quantity == "flux" else _chi2_sums
             top[rows], bottom[rows] = sums_of(pixels, share, floor)
-        observed[rows] = pixels.observed @ (share > 0)
-        missed[rows] = (pixels.observed & ~pixels.used) @ (share > 0)
+        observed[rows] = pixels.observed @ touched
+        missed[rows] = (pixels.observed & ~pixels.used) @ touched
     _check_covered(missed.sum(axis=0), observed.sum(axis=0), lines)
     return Sums(top, bottom)
 
@@ -112,13 +116,15 @@ class Pixels(NamedTuple):
     observed: np.ndarray
 
 
-def difference_blocks(y, y_pred, cols=slice(None), noise="subtract"):
+def difference_blocks(y, y_pred, cols=slice(None), noise="subtract", beside=()):
     """Yield (rows, Pixels) of the columns wanted, block by block of rows."""
     n_rows = max(1, BLOCK // max(1, y.shape[1]))
     for rows, block in y[:, cols].iter_blocks(n_rows):
         predicted = np.asarray(y_pred[rows])[:, cols]
         observed = block.valid()
         used = observed & np.isfinite(predicted)
+        for other in beside:
+            used &= np.isfinite(np.asarray(other[rows])[:, cols])
         difference = np.zeros(used.shape)
         np.subtract(predicted, block.flux, out=difference, where=used)
         variance = np.zeros(used.shape)

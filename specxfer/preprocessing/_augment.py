@@ -122,9 +122,10 @@ def augment(
     Shifts are by cubic splines, within each chip and across masked pixels. A pixel
     whose flux would come from more than a pixel beyond the chip is masked. The change
     of resolution is the first term of a Taylor series,
-    :math:`f + \tfrac12 \Delta\sigma^2 f''`, good to changes of R of some 20% and, since
-    noise must not blow up when lines are sharpened, with the second derivative taken
-    over one :math:`\sigma` of the line-spread function.
+    :math:`f + \tfrac12 \Delta\sigma^2 f''`, good to changes of R of some 20%.
+    Since noise must not blow up when lines are sharpened, the second derivative is a
+    difference over one :math:`\sigma` of the line-spread function, scaled such that
+    the depth of an unresolved line changes in proportion to R.
 
     Examples
     --------
@@ -313,7 +314,9 @@ class _Differences:
             reach = max(1, round(sigma))
             padded = np.pad(part, reach, mode="edge")
             second = padded[2 * reach :] - 2 * part + padded[: -2 * reach]
-            change[chip.pixels] = -error * (sigma / reach) ** 2 * second
+            # a line as wide as the LSF gets deeper in its core by the error, as it must
+            factor = 0.5 / -np.expm1(-0.5 * (reach / sigma) ** 2)
+            change[chip.pixels] = -error * factor * second
         return change
 
     def _line_field(self, generator, power):

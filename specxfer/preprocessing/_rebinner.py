@@ -53,9 +53,10 @@ class Rebinner(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
     pixels; none is lost. Where single pixels are missing from the grid, a bin spans
     the same wavelengths with fewer of them.
 
-    Broadening correlates the noise of neighbours. The ivar counts each input pixel
-    once, as if it did not: right for sums over many bins, pessimistic for a single
-    one. Binning itself is not counted in the `resolution` of the output.
+    Broadening, too, weighs pixels by ivar, and correlates the noise of neighbours.
+    The ivar counts each input pixel once, as if it did not: right for sums over many
+    bins, pessimistic for a single one. Binning itself is not counted in the
+    `resolution` of the output.
 
     Examples
     --------
@@ -159,8 +160,7 @@ class Rebinner(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         weight = X.weights()
         flux = X.flux
         if self.resolution is not None:
-            known = np.where(weight > 0, flux, flux.dtype.type(np.nan))
-            flux = broaden(known, X.wave, self.resolution, self._resolution_of(X))
+            flux = self._broadened(flux, weight, X)
         finite = np.isfinite(flux)
         flux = np.where(finite, flux, 0)
         weight = np.where(finite, weight, 0)
@@ -172,6 +172,23 @@ class Rebinner(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         empty = np.full(count.shape, np.nan)
         mean = np.divide(self._sum(flux * weight), count, out=empty, where=count > 0)
         return mean, total
+
+    def _broadened(self, flux, weight, X):
+        """Broadened, each pixel counting by its ivar: noisy ones stay at home."""
+        known = weight > 0
+        largest = weight.max(axis=1, keepdims=True, initial=0)
+        weight = weight / np.where(largest > 0, largest, 1)
+        uneven = (known & (weight < 0.999)).any()
+        resolutions = self.resolution, self._resolution_of(X)
+        if not uneven:
+            return broaden(np.where(known, flux, np.nan), X.wave, *resolutions)
+        weight = np.where(known, weight, np.nan).astype(flux.dtype)
+        depth = broaden(weight * (flux - 1), X.wave, *resolutions)
+        total = broaden(weight, X.wave, *resolutions)
+        # a narrow kernel has negative lobes: nothing to divide by beside a bad pixel
+        usable = total > 0.01 * np.where(known, weight, 0)
+        ratio = np.full_like(depth, np.nan)
+        return np.divide(depth, total, out=ratio, where=usable & (total > 0)) + 1
 
     def _sum(self, values):
         return np.add.reduceat(values, self.starts_, axis=1, dtype=np.float64)

@@ -171,13 +171,14 @@ def test_pixels_without_information(rng):
     x_flux[:, 4] = 1.0  # a constant
     y_flux[:, 7] = np.nan
     y_flux[:, 8] = 1.0
-    y_flux[1:, 9] = np.nan  # one star only
+    y_flux[1:, 9] = np.nan  # one star only: nothing to learn from
+    y_flux[5:, 6] = np.nan  # five stars
     model = PCARidge(n_components=K).fit(X.replace(flux=x_flux), y.replace(flux=y_flux))
     flux, std = model.predict(X.replace(flux=x_flux), return_std=True)
-    assert np.isnan(flux[:, 7]).all()
-    assert np.isnan(std[:, 7]).all()
+    assert np.isnan(flux[:, [7, 9]]).all()
+    assert np.isnan(std[:, [7, 9]]).all()
     np.testing.assert_allclose(flux[:, 8], 1, atol=1e-3)
-    rest = np.delete(np.arange(Q), [7])
+    rest = np.delete(np.arange(Q), [7, 9])
     assert np.isfinite(flux[:, rest]).all()
     assert np.isfinite(std[:, rest]).all()
     assert rms(flux[:, 10:] - truth[:, 10:]) < 0.005

@@ -120,6 +120,29 @@ def test_all_pixels_are_shown_only_if_all_are_predicted():
         line_table(y, models)
 
 
+def test_models_are_compared_on_the_pixels_that_both_have():
+    y, truth, _ = observed()
+    a, b = truth + 0.01, truth + 0.01
+    a[:2, 7], b[:2, 8] = np.nan, 0.0  # fewer than 1% missing; b errs elsewhere
+    b[:2, 7] = 1e3  # where a does not commit itself
+    same = paired_difference(y[2:], a[2:], b[2:])
+    assert same["difference"][0] == 0
+    found = paired_difference(y, a, b)
+    assert 0 > found["difference"][0] > -1e-3
+    table = line_table(y, {"a": a, "b": b}, domains={"all": np.ones(300, bool)})
+    assert table["b"][0] < 0.05
+    a[:, 7] = np.nan  # 2% of the pixels
+    with pytest.raises(ValueError, match="all pixels"):
+        paired_difference(y, a, b)
+
+
+def test_a_star_of_unknown_kind_is_in_neither_domain():
+    giant = np.ma.array([True, False, True], mask=[False, False, True])
+    domains = giants_and_dwarfs(Table({"giant": giant}, masked=True))
+    assert domains["giant"].tolist() == [True, False, False]
+    assert domains["dwarf"].tolist() == [False, True, False]
+
+
 def test_domains():
     labels = Table(
         {

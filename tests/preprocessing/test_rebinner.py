@@ -133,6 +133,21 @@ def test_masked_pixels_stay_out_of_the_broadened_flux():
     assert out.ivar.sum() == 2 * 400 - 2
 
 
+def test_noisy_pixels_stay_out_of_their_neighbours_flux():
+    wave = np.arange(5000.0, 5010, 0.05)
+    flux, ivar = np.ones((2, 1, len(wave)))
+    flux[0, 100], ivar[0, 100] = 3.0, 1e-4  # a cosmic ray that the noise admits
+    X = spectra(flux, ivar * 1e4, wave)
+    options = {"resolution": 10_000, "resolution_in": np.inf}
+    binned = Rebinner(2, **options).fit_transform(X)
+    assert_allclose(binned.flux, 1, atol=2e-4)
+    # and where all weigh the same it is plain broadening
+    even = Rebinner(2, **options).fit_transform(X.replace(ivar=np.ones_like(ivar)))
+    assert_array_equal(
+        even.flux, Rebinner(2, **options).fit_transform(X.replace(ivar=None)).flux
+    )
+
+
 @pytest.mark.parametrize(
     ("parameters", "X", "message"),
     [
