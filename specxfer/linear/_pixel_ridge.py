@@ -91,9 +91,9 @@ def fit_pixel_ridge(features, spread, y, star_weight, stars, alpha, max_factors,
     ``w = 1/(1/ivar + scatter)`` scaled to a mean of 1, so that `alpha` means the
     same at any noise level; the intercept is not penalised. With ``alpha="auto"``
     each coefficient has a penalty of its own, learnt from all of them, on features
-    turned so that few of them matter. The scatter is
-    the weighted mean of leave-one-star-out residual² − 1/ivar, less the shares of the
-    features' own errors and of the coefficients'.
+    turned so that few of them matter. The scatter is the weighted mean of
+    leave-one-star-out residual² − 1/ivar, less the shares of the features' own errors
+    and of the coefficients'.
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ def fit_pixel_ridge(features, spread, y, star_weight, stars, alpha, max_factors,
     scatter = np.maximum(scatter, 0)
     factors = _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng)
     coef_variance = coef_share / typical
-    spread_out = scatter > 0
-    gain = coef_variance[spread_out] / (scatter + noise)[spread_out]
+    scattered = scatter > 0
+    gain = coef_variance[scattered] / (scatter + noise)[scattered]
     dtype = y.dtype
     return PixelRidge(
         coef[:-1].astype(dtype),
@@ -180,7 +180,7 @@ def _first_fit(u, y, star_weight, penalty):
     and the standard deviation of its residuals.
     """
     k, p = u.shape[1], y.shape[1]
-    usual = _usual_weight(y, star_weight)
+    usual = _usual_pixel_weight(y, star_weight)
     count, mean = np.zeros((2, p))
     for rows, block in y.iter_blocks():
         good = (block.weights() > 0.25 * usual) * star_weight[rows, None]
@@ -204,7 +204,7 @@ def _first_fit(u, y, star_weight, penalty):
     return scatter, coef, np.sqrt(square / count)
 
 
-def _usual_weight(y, star_weight):
+def _usual_pixel_weight(y, star_weight):
     """Geometric mean inverse variance of each pixel: near the median, in one pass."""
     count, total = np.zeros((2, y.shape[1]))
     for rows, block in y.iter_blocks():

@@ -47,7 +47,8 @@ def line_table(
     predictions : dict of str to array of shape (n, p)
         Predicted flux of each model.
     lines : Line, (lo, hi) in Å, or list of these, optional
-        The windows; None for the row "all" alone.
+        The windows; None for the row "all" alone, over the pixels that every model
+        predicts.
     quantity : {"flux", "ew"}, default="flux"
         Error of the flux in the window, or of the equivalent width in mÅ.
     domains : dict of str to bool array of shape (n,), or Table, optional
@@ -105,9 +106,7 @@ def line_table(
         "noise_correlation": noise_correlation,
         "error_floor": error_floor,
     }
-    predictions = {m: checked_prediction(y, p) for m, p in predictions.items()}
-    options["beside"] = () if lines is not None else tuple(predictions.values())
-    sums = {m: squared_sums(y, p, lines, **options) for m, p in predictions.items()}
+    sums = _sums_of_each(y, predictions, lines, options)
     names = ["all"] if lines is None else window_names(lines)
     if lines is not None and quantity == "flux":
         over_all = _over_all(y, predictions, options)
@@ -149,7 +148,7 @@ def paired_difference(
     pred_a, pred_b : Spectra or array of shape (n, p)
         Predicted flux of the two models.
     lines : Line, (lo, hi) in Å, or list of these, optional
-        The windows; None takes all pixels as one window.
+        The windows; None takes all pixels that both predict as one window.
     quantity : {"flux", "ew"}, default="flux"
         Error of the flux, or of equivalent widths in mÅ.
     confidence : float, default=0.95
@@ -184,9 +183,7 @@ def paired_difference(
     y = known_truth(y_true, "none", wave, medium, ivar)
     options = {"quantity": quantity, "error_floor": error_floor}
     options["noise"] = "subtract" if y.has_noise else "none"
-    pair = [checked_prediction(y, p) for p in (pred_a, pred_b)]
-    options["beside"] = () if lines is not None else pair
-    a, b = (squared_sums(y, p, lines, **options) for p in pair)
+    a, b = _sums_of_each(y, {"a": pred_a, "b": pred_b}, lines, options).values()
     found = mean_over_stars(
         Sums(a.top - b.top, a.bottom), star_codes(y, groups=groups), confidence
     )
@@ -279,11 +276,20 @@ def _checked_reference(predictions, reference):
     return reference
 
 
+def _sums_of_each(y, predictions, lines, options):
+    """Sums of each model; over all pixels, of those that every model predicts."""
+    predictions = {m: checked_prediction(y, p) for m, p in predictions.items()}
+    sums = {}
+    for model, predicted in predictions.items():
+        beside = [p for m, p in predictions.items() if m != model and lines is None]
+        sums[model] = squared_sums(y, predicted, lines, beside=beside, **options)
+    return sums
+
+
 def _over_all(y, predictions, options):
     """Sums over all pixels, or None where a model leaves some out."""
-    options = {**options, "beside": tuple(predictions.values())}
     try:
-        return {m: squared_sums(y, p, **options) for m, p in predictions.items()}
+        return _sums_of_each(y, predictions, None, options)
     except UncoveredError:
         return None
 

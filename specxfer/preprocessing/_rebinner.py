@@ -178,17 +178,22 @@ class Rebinner(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         known = weight > 0
         largest = weight.max(axis=1, keepdims=True, initial=0)
         weight = weight / np.where(largest > 0, largest, 1)
-        uneven = (known & (weight < 0.999)).any()
-        resolutions = self.resolution, self._resolution_of(X)
-        if not uneven:
-            return broaden(np.where(known, flux, np.nan), X.wave, *resolutions)
-        weight = np.where(known, weight, np.nan).astype(flux.dtype)
-        depth = broaden(weight * (flux - 1), X.wave, *resolutions)
-        total = broaden(weight, X.wave, *resolutions)
-        # a narrow kernel has negative lobes: nothing to divide by beside a bad pixel
-        usable = total > 0.01 * np.where(known, weight, 0)
-        ratio = np.full_like(depth, np.nan)
-        return np.divide(depth, total, out=ratio, where=usable & (total > 0)) + 1
+        uneven = (known & (weight < 0.999)).any(axis=1)
+        flux, weight = (np.where(known, a, np.nan) for a in (flux, weight))
+
+        def broadened(values, rows):
+            resolution_in = self._resolution_of(X[rows])
+            return broaden(values[rows], X.wave, self.resolution, resolution_in)
+
+        out = np.empty_like(flux)
+        out[~uneven] = broadened(flux, ~uneven)
+        depth = broadened(weight * (flux - 1), uneven)
+        total = broadened(weight, uneven)
+        # a narrow kernel has negative lobes: nothing to divide by at a bad pixel
+        usable = total > 0.01 * np.where(known, weight, 0)[uneven]
+        nowhere = np.full_like(depth, np.nan)
+        out[uneven] = np.divide(depth, total, out=nowhere, where=usable) + 1
+        return out
 
     def _sum(self, values):
         return np.add.reduceat(values, self.starts_, axis=1, dtype=np.float64)
