@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
 from specxfer._checks import check_same_grid
 from specxfer._compositions import predict_std, sample, support, translate
 from specxfer._version import __version__
+from specxfer.resolution import ResolutionChange
 from specxfer.spectra import Spectra, as_plain
 
 __all__ = [
@@ -62,6 +63,12 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     noise_known_ : bool
         Whether the training targets came with their noise. Without it the standard
         deviation is that of the *observed* flux.
+    resolution_ : ndarray of shape (n_chips_out,) or None
+        Resolving power at which the target is predicted unless another is asked for:
+        the typical one of the training targets, on each chip. None if the training
+        targets did not carry theirs; differences of resolving power then are scatter.
+    max_resolution_ : ndarray of shape (n_chips_out,) or None
+        The highest of the training targets; nothing sharper can be asked for.
 
     Examples
     --------
@@ -81,6 +88,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     _block_rows = 256  # rows that are predicted at a time
     _fit_source = None  # learns from the source alone, where a subclass has it
+    _change = None  # how spectra change with R, once a fit knows the target's
 
     # ------------------------------------------------------------------ fitting
     @_fit_context(prefer_skip_nested_validation=True)
@@ -142,6 +150,9 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             X, y, weight = X[used], y[used], weight[used]
         self._set_target_grid(y)
         self.y_mean_, self.seen_ = _mean_spectrum(y, weight)
+        self._change = ResolutionChange.of(y, weight, self.seen_)
+        self.resolution_ = self._change and self._change.reference
+        self.max_resolution_ = self._change and self._change.highest
         self.version_ = __version__
         self._fit(X, y, weight)
         return self
@@ -214,7 +225,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.noise_known_ = y.has_noise
 
     # --------------------------------------------------------------- predicting
-    def predict(self, X, return_std=False):
+    def predict(self, X, return_std=False, *, resolution=None):
         """The target spectra of stars that only the source survey saw.
 
         Parameters
@@ -223,6 +234,9 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Source spectra on the grid of the fit.
         return_std : bool, default=False
             Also return the standard deviation.
+        resolution : float or array-like of shape (n_spectra,) or (n_spectra, n_chips)
+            Resolving power λ/FWHM to write each spectrum, or each chip of it, at; NaN
+            or None for `resolution_`. Only after a fit on targets that carry theirs.
 
         Returns
         -------
@@ -235,37 +249,62 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             between target spectra of equal stars beyond their noise, such as errors of
             velocity and continuum or an unknown resolution, cannot be told from
             differences between stars and is in it.
+
+        Raises
+        ------
+        ValueError
+            If a resolving power is asked for and the training targets had none, or
+            it is above `max_resolution_`.
         """
         check_is_fitted(self)
         X = self._check_source(X, reset=False)
+        power = self._asked_resolution(resolution, len(X))
         flux = np.empty((len(X), self.n_pixels_out_), dtype=self.dtype_)
         std = np.empty_like(flux) if return_std else None
         for rows, block in X.iter_blocks(self._block_rows):
             flux[rows] = self._predict_block(block)
+            if power is not None:
+                flux[rows] = self._change.apply(flux[rows], power[rows])
             if return_std:
-                std[rows] = np.sqrt(self._covariance_block(block).variance())
+                covariance = self._covariance_block_at(block, rows, power, resolution)
+                std[rows] = np.sqrt(covariance.variance())
         for values in (flux,) if std is None else (flux, std):
             values[:, ~self.seen_] = np.nan
         return (flux, std) if return_std else flux
 
-    def translate(self, X):
+    def _asked_resolution(self, resolution, n):
+        """Resolving powers of shape (n, n_chips_out), or None for the reference."""
+        if resolution is None:
+            return None
+        if self._change is None:
+            raise ValueError(
+                f"resolution={resolution!r} is asked for, and this "
+                f"{type(self).__name__} does not know that of its training targets: "
+                "fit it to y with a `resolution`, or leave resolution= out."
+            )
+        return self._change.asked(resolution, n)
+
+    def translate(self, X, *, resolution=None):
         """The target spectra as `Spectra`, with noise, covariance and support.
 
         Parameters
         ----------
         X : Spectra or array-like of shape (n_spectra, n_features_in)
+        resolution : float or array-like of shape (n_spectra,) or (n_spectra, n_chips)
+            As in `predict`.
 
         Returns
         -------
         Spectra
             On the target grid, with ``ivar = 1 / std**2``, the `covariance` of the
-            errors, the ids of X, and its `meta` with two more columns: ``support``
-            (above 1: unlike the training stars) and ``supported``.
+            errors, the ids of X, the `resolution` they are written at, and the `meta`
+            of X with two more columns: ``support`` (above 1: unlike the training
+            stars) and ``supported``.
         """
         check_is_fitted(self)
         X = self._check_source(X, reset=False)
-        flux = self.predict(X)
-        covariance = self._covariance(X)
+        flux = self.predict(X, resolution=resolution)
+        covariance = self._covariance(X, resolution)
         variance = covariance.variance()
         with np.errstate(divide="ignore"):
             ivar = np.where(variance > 0, 1 / variance, 0).astype(flux.dtype)
@@ -277,6 +316,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             wave=self.wave_out_,
             medium=self.medium_out_,
             chip=self.chip_out_,
+            resolution=self._change and self._change.written(resolution, len(X)),
             ids=X.ids,
             meta=X.meta if X.meta is not None else {"row": np.arange(len(X))},
             covariance=covariance,
@@ -286,7 +326,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         out.meta["supported"] = out.meta["support"] <= 1
         return out
 
-    def sample(self, X, n_samples=1, random_state=None):
+    def sample(self, X, n_samples=1, random_state=None, *, resolution=None):
         """Draws of the noise-free target spectra, pixels varying together.
 
         Parameters
@@ -296,6 +336,8 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         random_state : int, RandomState instance or None, default=None
             With an int a star's draws depend on the star alone, not on the others
             beside it. None: fresh entropy.
+        resolution : float or array-like of shape (n_spectra,) or (n_spectra, n_chips)
+            As in `predict`.
 
         Returns
         -------
@@ -303,7 +345,8 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._check_source(X, reset=False)
-        flux, covariance = self.predict(X), self._covariance(X)
+        flux = self.predict(X, resolution=resolution)
+        covariance = self._covariance(X, resolution)
         seed = _seed(random_state)
         draws = np.empty((n_samples, *flux.shape), dtype=flux.dtype)
         for i, row in enumerate(_row_hashes(X)):
@@ -337,7 +380,8 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         ``1 − Σ w (y − prediction)² / Σ w (y − y_mean_)²`` with `w` the inverse
         variance of y (1 where unknown) times `sample_weight`, over the pixels that
-        both y and the training stars have.
+        both y and the training stars have. Where y carries its `resolution`, and the
+        training targets did, the prediction is at that of each spectrum.
 
         Parameters
         ----------
@@ -363,11 +407,14 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 y, _bare(self.wave_out_, self.medium_out_), "y", "the training target"
             )
         weight = _check_sample_weight(sample_weight, X)
+        power = self._change and self._change.of_spectra(y)
         left = total = 0.0
         for rows, block in y.iter_blocks():
             w = block.weights().astype(float) * weight[rows, None] * self.seen_
             flux = np.where(w > 0, block.flux, 0)
-            left += (w * (flux - np.where(w > 0, self.predict(X[rows]), 0)) ** 2).sum()
+            at = None if power is None else power[rows]
+            predicted = self.predict(X[rows], resolution=at)
+            left += (w * (flux - np.where(w > 0, predicted, 0)) ** 2).sum()
             total += (w * np.where(w > 0, flux - self.y_mean_, 0) ** 2).sum()
         if total == 0:
             raise ValueError("y has no variance about the mean training spectrum.")
@@ -387,14 +434,23 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return np.zeros(len(X))
 
     # ------------------------------------------------------------------- shared
-    def _covariance(self, X):
+    def _covariance(self, X, resolution=None):
         if not len(X):
             raise ValueError("X has no rows.")
+        power = self._asked_resolution(resolution, len(X))
         parts = [
-            self._covariance_block(block)
-            for _, block in X.iter_blocks(self._block_rows)
+            self._covariance_block_at(block, rows, power, resolution)
+            for rows, block in X.iter_blocks(self._block_rows)
         ]
         return type(parts[0]).concatenate(parts)
+
+    def _covariance_block_at(self, X, rows, power, resolution):
+        """Covariance of a block at the resolving powers asked for."""
+        covariance = self._covariance_block(X)
+        if power is None:
+            return covariance
+        alike = np.ndim(resolution) == 0
+        return self._change.covariance(covariance, power[rows], alike)
 
     def __setstate__(self, state):
         version = state.get("version_")

@@ -119,6 +119,7 @@ class NullTranslator(Translator):
             self.alpha,
             self.n_factors,
             check_random_state(self.random_state),
+            self._change,
         )
         distance = self._distance(labels)
         self._limit = max(float(distance.max(initial=0)), 1e-12)

@@ -54,6 +54,32 @@ class LowRankCovariance:
             self.core[rows], self.basis[:, cols], diagonal[..., cols]
         )
 
+    def on(self, bases, mix=None):
+        """The same errors on other bases, mixed for each spectrum.
+
+        Parameters
+        ----------
+        bases : ndarray of shape (m, r, n_pixels)
+            What the basis becomes under each of m linear changes of the spectra.
+        mix : ndarray of shape (n_spectra, m), optional
+            The change of a spectrum is the sum of the m with these weights; by
+            default m is 1.
+
+        Returns
+        -------
+        LowRankCovariance
+        """
+        m, r, n_pixels = bases.shape
+        core = self.core
+        if mix is not None:
+            both = mix[:, :, None, None, None] * mix[:, None, None, :, None]
+            core = (both * core[:, None, :, None, :]).reshape(len(core), m * r, m * r)
+        return LowRankCovariance(
+            core.astype(self.core.dtype),
+            bases.reshape(m * r, n_pixels).astype(self.basis.dtype),
+            self.diagonal,
+        )
+
     def functional_variance(self, weights):
         """Variance of weighted sums of pixels, such as equivalent widths.
 

@@ -153,6 +153,7 @@ class PCARidge(Translator):
             self.alpha,
             self.n_factors,
             check_random_state(self.random_state),
+            self._change,
         )
         share = self._own_noise
         self._limits = (

@@ -7,6 +7,7 @@ from scipy import linalg
 
 from specxfer._exact import exact_matmul
 from specxfer.covariance import LowRankCovariance
+from specxfer.linear._at_reference import AtReference
 from specxfer.linear._scores import orthonormal
 
 JITTER = 1e-10  # keeps normal equations solvable at alpha = 0, relative to their trace
@@ -84,7 +85,9 @@ class PixelRidge:
         return _leverage(_with_one(features), self.gram_inverse)
 
 
-def fit_pixel_ridge(features, spread, y, star_weight, stars, alpha, max_factors, rng):
+def fit_pixel_ridge(
+    features, spread, y, star_weight, stars, alpha, max_factors, rng, change=None
+):
     """Fit a `PixelRidge`.
 
     Minimises ``Σ_i w_ij (y_ij − c_j − b_j·u_i)² + alpha |b_j|²`` for each pixel j with
@@ -107,6 +110,9 @@ def fit_pixel_ridge(features, spread, y, star_weight, stars, alpha, max_factors,
     alpha : float or "auto"
     max_factors : int
     rng : numpy.random.RandomState
+    change : ResolutionChange, optional
+        With it the coefficients are of the flux at its reference, whatever the
+        `resolution` of each row of y.
 
     Returns
     -------
@@ -117,6 +123,9 @@ def fit_pixel_ridge(features, spread, y, star_weight, stars, alpha, max_factors,
     learns = alpha == "auto" and k > 1
     penalty = np.r_[np.full(k - 1, 1.0 if alpha == "auto" else alpha), 0.0]
     scatter, coef, deviation = _first_fit(u, y, star_weight, penalty)
+    if change is not None:
+        y = AtReference(y, u, coef, change)
+        scatter, coef, deviation = _first_fit(u, y, star_weight, penalty)
     turn = _turn(u, star_weight, coef, deviation) if learns else np.eye(k)
     v = u @ turn
     gram, right, scale = _normal_equations(v, y, star_weight, scatter)
@@ -176,8 +185,8 @@ def _shared_inverse(u, star_weight, penalty):
 def _first_fit(u, y, star_weight, penalty):
     """A ridge on the better pixels, unweighted, for a first guess.
 
-    Returns the scatter of each pixel, the coefficients about its mean (k, n_pixels),
-    and the standard deviation of its residuals.
+    Returns the scatter of each pixel, the coefficients (k, n_pixels), and the standard
+    deviation of its residuals.
     """
     k, p = u.shape[1], y.shape[1]
     usual = _usual_pixel_weight(y, star_weight)
@@ -201,6 +210,7 @@ def _first_fit(u, y, star_weight, penalty):
         noise += (s * _noise(block, good)).sum(axis=0)
     square *= ((count + k) / count) ** 2  # k features fit some of the scatter away
     scatter = np.maximum((square - noise) / count, 0).astype(y.dtype)
+    coef[-1] += mean
     return scatter, coef, np.sqrt(square / count)
 
 
