@@ -38,8 +38,8 @@ class ResolutionChange:
         and then nothing changes there.
     highest : ndarray of shape (n_chips,), optional
         Resolving power above which nothing is to be written.
-    extremes : (float, float), default=(-0.05, 0.05)
-        The lowest and the highest δ that were seen, or these.
+    range : (float, float), default=(-0.05, 0.05)
+        Where 96% of the values of δ were that were seen, or this if that is less.
 
     Notes
     -----
@@ -70,7 +70,7 @@ class ResolutionChange:
     seen: np.ndarray
     reference: np.ndarray
     highest: np.ndarray | None = None
-    extremes: tuple = (-0.05, 0.05)
+    range: tuple = (-0.05, 0.05)
     _cache: dict = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self):
@@ -106,8 +106,9 @@ class ResolutionChange:
         highest = np.where(seen_on, highest, np.nan)
         change = cls(y.wave, y.chip, seen, np.where(seen_on, typical, np.nan), highest)
         delta = change.delta(power)
-        low, high = min(delta.min(), -0.05), max(delta.max(), 0.05)
-        return replace(change, extremes=(float(low), float(high)))
+        # between bases far apart nothing in the middle would be interpolated well
+        low, high = np.quantile(delta, [0.02, 0.98])
+        return replace(change, range=(min(float(low), -0.05), max(float(high), 0.05)))
 
     def asked(self, resolution, n):
         """Resolving powers that are asked for, checked.
@@ -253,8 +254,8 @@ class ResolutionChange:
             At the reference.
         resolution : ndarray of shape (n, n_chips)
         alike : bool
-            Whether it is the same in all rows of the whole. If not, two bases are
-            mixed for each row, at the `extremes`.
+            Whether it is the same in all rows of the whole. If not, the bases at the
+            two ends of `range` are mixed for each row.
 
         Returns
         -------
@@ -262,7 +263,7 @@ class ResolutionChange:
         """
         basis = np.where(self.seen, covariance.basis, 0)
         delta = self.delta(resolution)
-        low, high = self.extremes
+        low, high = self.range
         if alike:
             return covariance.on(self.at(delta[0], basis)[None])
         share = np.clip((delta.mean(axis=1) - low) / (high - low), 0, 1)
