@@ -3,10 +3,18 @@
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["predict_std", "sample", "support", "translate"]
+__all__ = [
+    "predict_at",
+    "predict_like",
+    "predict_std",
+    "resolution_of",
+    "sample",
+    "support",
+    "translate",
+]
 
 
-def translate(model, X):
+def translate(model, X, *, resolution=None):
     """Translate spectra with a translator inside any composition.
 
     Pipelines, searches and meta-estimators pass on `predict` and nothing else. This
@@ -18,6 +26,9 @@ def translate(model, X):
     model : estimator
         A fitted `Translator`, or a Pipeline, GridSearchCV, TargetWindow, … around one.
     X : Spectra or array-like of shape (n_spectra, n_features_in)
+    resolution : float or array-like of shape (n_spectra,) or (n_spectra, n_chips)
+        Resolving power λ/FWHM to write the spectra at, if the translator was fitted
+        to targets that carry theirs; by default the typical one of these.
 
     Returns
     -------
@@ -28,6 +39,8 @@ def translate(model, X):
     ------
     TypeError
         If there is no translator inside `model`.
+    ValueError
+        If a resolving power is asked for that it does not know to write at.
 
     Examples
     --------
@@ -41,10 +54,10 @@ def translate(model, X):
     (2, 3)
     """
     translator, X = _resolve(model, X, "translate")
-    return translator.translate(X)
+    return translator.translate(X, **_at(resolution))
 
 
-def predict_std(model, X):
+def predict_std(model, X, *, resolution=None):
     """Flux and standard deviation from a translator inside any composition.
 
     Parameters
@@ -52,6 +65,8 @@ def predict_std(model, X):
     model : estimator
         See `translate`.
     X : Spectra or array-like of shape (n_spectra, n_features_in)
+    resolution : float or array-like of shape (n_spectra,) or (n_spectra, n_chips)
+        See `translate`.
 
     Returns
     -------
@@ -59,10 +74,10 @@ def predict_std(model, X):
         See `Translator.predict`.
     """
     translator, X = _resolve(model, X, "predict")
-    return translator.predict(X, return_std=True)
+    return translator.predict(X, return_std=True, **_at(resolution))
 
 
-def sample(model, X, n_samples=1, random_state=None):
+def sample(model, X, n_samples=1, random_state=None, *, resolution=None):
     """Draws of target spectra from a translator inside any composition.
 
     Parameters
@@ -72,6 +87,8 @@ def sample(model, X, n_samples=1, random_state=None):
     X : Spectra or array-like of shape (n_spectra, n_features_in)
     n_samples : int, default=1
     random_state : int, RandomState instance or None, default=None
+    resolution : float or array-like of shape (n_spectra,) or (n_spectra, n_chips)
+        See `translate`.
 
     Returns
     -------
@@ -79,7 +96,9 @@ def sample(model, X, n_samples=1, random_state=None):
         See `Translator.sample`.
     """
     translator, X = _resolve(model, X, "sample")
-    return translator.sample(X, n_samples=n_samples, random_state=random_state)
+    return translator.sample(
+        X, n_samples=n_samples, random_state=random_state, **_at(resolution)
+    )
 
 
 def support(model, X):
@@ -100,14 +119,73 @@ def support(model, X):
     return translator.support(X)
 
 
-def _resolve(model, X, method):
+def predict_like(model, X, y):
+    """Flux to be compared with `y`: at its resolving power, where the model can.
+
+    Parameters
+    ----------
+    model : estimator
+        Any fitted regressor; only a translator at its end knows of resolving powers.
+    X : Spectra or array-like of shape (n_spectra, n_features_in)
+    y : Spectra or array-like of shape (n_spectra, n_pixels_out)
+
+    Returns
+    -------
+    ndarray of shape (n_spectra, n_pixels_out)
+    """
+    power = resolution_of(model, y)
+    return model.predict(X) if power is None else predict_at(model, X, power)
+
+
+def predict_at(model, X, resolution):
+    """Flux at resolving powers, from a translator inside any composition.
+
+    Parameters
+    ----------
+    model : estimator
+    X : Spectra or array-like of shape (n_spectra, n_features_in)
+    resolution : float or array-like of shape (n_spectra,) or (n_spectra, n_chips)
+
+    Returns
+    -------
+    ndarray of shape (n_spectra, n_pixels_out)
+    """
+    translator, X = _resolve(model, X, "predict")
+    return translator.predict(X, resolution=resolution)
+
+
+def resolution_of(model, y):
+    """At which resolving powers `model` can predict what is compared with `y`.
+
+    Parameters
+    ----------
+    model : estimator
+    y : Spectra or array-like of shape (n_spectra, n_pixels_out)
+
+    Returns
+    -------
+    ndarray of shape (n_spectra, n_chips) or None
+        None where y does not say, or the model knows of no resolving power.
+    """
+    try:
+        translator, _ = _resolve(model, None, "predict", transform=False)
+    except TypeError:
+        return None
+    return translator._resolution_of(y)
+
+
+def _at(resolution):
+    return {} if resolution is None else {"resolution": resolution}
+
+
+def _resolve(model, X, method, transform=True):
     """The translator at the end of `model`, and X as it arrives there."""
     outer = model
     while True:
         if isinstance(model, Pipeline):
             check_is_fitted(model)
             for _, step in model.steps[:-1]:
-                if step is not None and step != "passthrough":
+                if transform and step is not None and step != "passthrough":
                     X = step.transform(X)
             model = model.steps[-1][1]
         elif hasattr(model, "best_estimator_"):

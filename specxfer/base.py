@@ -14,8 +14,8 @@ from sklearn.utils.validation import (
 
 from specxfer._checks import check_same_grid
 from specxfer._compositions import predict_std, sample, support, translate
+from specxfer._resolution import ResolutionChange
 from specxfer._version import __version__
-from specxfer.resolution import ResolutionChange
 from specxfer.spectra import Spectra, as_plain
 
 __all__ = [
@@ -68,7 +68,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         the typical one of the training targets, on each chip. None if the training
         targets did not carry theirs; differences of resolving power then are scatter.
     max_resolution_ : ndarray of shape (n_chips_out,) or None
-        The highest of the training targets; nothing sharper can be asked for.
+        1.25 times that; nothing sharper can be asked for.
 
     Examples
     --------
@@ -407,7 +407,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 y, _bare(self.wave_out_, self.medium_out_), "y", "the training target"
             )
         weight = _check_sample_weight(sample_weight, X)
-        power = self._change and self._change.of_spectra(y)
+        power = self._resolution_of(y)
         left = total = 0.0
         for rows, block in y.iter_blocks():
             w = block.weights().astype(float) * weight[rows, None] * self.seen_
@@ -419,6 +419,10 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if total == 0:
             raise ValueError("y has no variance about the mean training spectrum.")
         return float(1 - left / total)
+
+    def _resolution_of(self, y):
+        """At which resolving powers to predict what is compared with y, or None."""
+        return self._change and self._change.of_spectra(y)
 
     # ------------------------------------------------------- what subclasses give
     def _fit(self, X, y, sample_weight):

@@ -12,6 +12,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from specxfer._compositions import predict_at, resolution_of
 from specxfer.base import predict_std, sample, support, translate
 
 
@@ -22,7 +23,7 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     ``_crop``, ``_expand`` and ``_expand_spectra``.
     """
 
-    def predict(self, X, return_std=False):
+    def predict(self, X, return_std=False, *, resolution=None):
         """Predict with the estimator.
 
         Parameters
@@ -30,6 +31,9 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         X : Spectra or array-like of shape (n_spectra, n_features_in)
         return_std : bool, default=False
             Also return the standard deviation; only with a translator inside.
+        resolution : float or array-like of shape (n_spectra,) or (n_spectra, n_chips)
+            Resolving power to write at; only with a translator inside that was fitted
+            to targets which carry theirs. See `specxfer.Translator.predict`.
 
         Returns
         -------
@@ -39,17 +43,22 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             Only if `return_std`. See `specxfer.Translator.predict`.
         """
         check_is_fitted(self)
+        power = self._crop_resolution(resolution)
         if return_std:
-            flux, std = predict_std(self.estimator_, X)
+            flux, std = predict_std(self.estimator_, X, resolution=power)
             return self._expand(flux), self._expand(std)
-        return self._expand(self.estimator_.predict(X))
+        if power is None:
+            return self._expand(self.estimator_.predict(X))
+        return self._expand(predict_at(self.estimator_, X, power))
 
-    def translate(self, X):
+    def translate(self, X, *, resolution=None):
         """Translate with the estimator; see `specxfer.translate`.
 
         Parameters
         ----------
         X : Spectra or array-like of shape (n_spectra, n_features_in)
+        resolution : float or array-like of shape (n_spectra,) or (n_spectra, n_chips)
+            As in `predict`.
 
         Returns
         -------
@@ -58,9 +67,10 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             does not predict.
         """
         check_is_fitted(self)
-        return self._expand_spectra(translate(self.estimator_, X))
+        power = self._crop_resolution(resolution)
+        return self._expand_spectra(translate(self.estimator_, X, resolution=power))
 
-    def sample(self, X, n_samples=1, random_state=None):
+    def sample(self, X, n_samples=1, random_state=None, *, resolution=None):
         """Draw target spectra; see `specxfer.sample`.
 
         Parameters
@@ -68,6 +78,8 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         X : Spectra or array-like of shape (n_spectra, n_features_in)
         n_samples : int, default=1
         random_state : int, RandomState instance or None, default=None
+        resolution : float or array-like of shape (n_spectra,) or (n_spectra, n_chips)
+            As in `predict`.
 
         Returns
         -------
@@ -75,7 +87,9 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             NaN at pixels that the estimator does not predict.
         """
         check_is_fitted(self)
-        return self._expand(sample(self.estimator_, X, n_samples, random_state))
+        power = self._crop_resolution(resolution)
+        draws = sample(self.estimator_, X, n_samples, random_state, resolution=power)
+        return self._expand(draws)
 
     def support(self, X):
         """Distance from the stars the estimator was trained on; see `specxfer.support`.
@@ -112,8 +126,19 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         routed = self._route("score", sample_weight, score_params)
         return self.estimator_.score(X, y, **routed)
 
+    def _resolution_of(self, y):
+        """At which resolving powers to predict what is compared with y, or None."""
+        power = resolution_of(self.estimator_, self._crop(y))
+        return power if power is None else self._expand_resolution(power)
+
     def _crop(self, y):
         return y
+
+    def _crop_resolution(self, resolution):
+        return resolution
+
+    def _expand_resolution(self, resolution):
+        return resolution
 
     def _expand(self, values):
         return values

@@ -184,6 +184,12 @@ class TargetWindow(MetaTranslator):
             covariance=self._expand_covariance(spectra.covariance),
         )
 
+    def _crop_resolution(self, resolution):
+        """Of the chips that have a window."""
+        if np.ndim(resolution) < 2 or self.chip_out_ is None:
+            return resolution
+        return np.asarray(resolution)[:, np.unique(self.chip_out_[self.pixels_])]
+
     def _expand_resolution(self, resolution):
         if resolution is None or resolution.ndim == 1:
             return resolution

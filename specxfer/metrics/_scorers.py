@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from specxfer._compositions import predict_like
 from specxfer.lines import as_windows, window_names
 from specxfer.metrics._sums import known_truth, mean_over_stars, squared_sums
 
@@ -22,7 +23,7 @@ class _Scorer:
         y = known_truth(y, self.noise, self.wave, self.medium)
         sums = squared_sums(
             y,
-            estimator.predict(X),
+            predict_like(estimator, X, y),
             self.lines,
             quantity=self._quantity,
             noise=self.noise,

@@ -12,6 +12,7 @@ __all__ = ["ResolutionChange"]
 
 N_NODES = 5
 SEGMENT = 0.5  # of the relative change of the LSF's variance, for one set of nodes
+SHARPEST = 1.25  # times the reference: beyond it errors exceed 1e-3 of a line's depth
 SILENT = 0.003  # what a line-spread function transmits where sharpening ends
 FWHM_SQUARED = 8 * np.log(2)  # of a Gaussian, over its variance
 
@@ -36,8 +37,6 @@ class ResolutionChange:
     reference : ndarray of shape (n_chips,)
         Resolving power at which the spectra are, on each chip; NaN if it is unknown,
         and then nothing changes there.
-    highest : ndarray of shape (n_chips,), optional
-        Resolving power above which nothing is to be written.
     range : (float, float), default=(-0.05, 0.05)
         Where 96% of the values of δ were that were seen, or this if that is less.
 
@@ -54,7 +53,7 @@ class ResolutionChange:
     Examples
     --------
     >>> import numpy as np
-    >>> from specxfer.resolution import ResolutionChange
+    >>> from specxfer._resolution import ResolutionChange
     >>> wave = np.arange(4990.0, 5010.0, 0.04)
     >>> def line(R):
     ...     sigma = 5000 / R / 2.3548
@@ -69,15 +68,14 @@ class ResolutionChange:
     chip: np.ndarray
     seen: np.ndarray
     reference: np.ndarray
-    highest: np.ndarray | None = None
     range: tuple = (-0.05, 0.05)
     _cache: dict = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self):
         return {**self.__dict__, "_cache": {}}  # matrices are made again
 
-    @classmethod
-    def of(cls, y, sample_weight, seen):
+    @staticmethod
+    def of(y, sample_weight, seen):
         """The change from the typical resolving power of target spectra.
 
         Parameters
@@ -102,9 +100,9 @@ class ResolutionChange:
         seen_on = known.any(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             typical = np.sqrt(weight.sum(axis=0) / variance.sum(axis=0))
-        highest = np.where(known, power, -np.inf).max(axis=0)
-        highest = np.where(seen_on, highest, np.nan)
-        change = cls(y.wave, y.chip, seen, np.where(seen_on, typical, np.nan), highest)
+        change = ResolutionChange(
+            y.wave, y.chip, seen, np.where(seen_on, typical, np.nan)
+        )
         delta = change.delta(power)
         # between bases far apart nothing in the middle would be interpolated well
         low, high = np.quantile(delta, [0.02, 0.98])
@@ -134,19 +132,30 @@ class ResolutionChange:
                 f"resolution is given for chip(s) {np.flatnonzero(unknown)}, where "
                 "that of no training target is known: give NaN there."
             )
-        too_sharp = (power > self.highest * (1 + 1e-6)).any(axis=0)
+        too_sharp = (power > self.highest).any(axis=0)
         if too_sharp.any():
             chip = int(np.flatnonzero(too_sharp)[0])
             raise ValueError(
-                f"resolution is up to {np.nanmax(power[:, chip]):.0f} on chip {chip}, "
-                f"and no training target is above {self.highest[chip]:.0f} there "
-                "(max_resolution_): spectra are not sharpened beyond what was seen. "
-                "Ask for less."
+                f"resolution is up to {np.nanmax(power[:, chip]):.0f} on chip {chip}; "
+                f"expected {self.highest[chip]:.0f} (max_resolution_) at most: the "
+                f"training targets have {self.reference[chip]:.0f} there, and what "
+                "they cannot show is not invented. Ask for less."
             )
         return power
 
     def written(self, resolution, n):
-        """The resolving powers at which spectra come out, (n, n_chips)."""
+        """The resolving powers at which spectra come out.
+
+        Parameters
+        ----------
+        resolution : float, array-like of shape (n,) or (n, n_chips), or None
+            What is asked for.
+        n : int
+
+        Returns
+        -------
+        ndarray of shape (n, n_chips)
+        """
         usual = np.broadcast_to(self.reference, (n, self._n_chips))
         if resolution is None:
             return usual
@@ -169,6 +178,11 @@ class ResolutionChange:
             return None
         power = np.minimum(_by_chip(y.resolution, self._n_chips), self.highest)
         return np.where(np.isnan(self.reference), np.nan, power)
+
+    @property
+    def highest(self):
+        """Resolving power above which nothing is written, (n_chips,)."""
+        return SHARPEST * np.asarray(self.reference)
 
     @property
     def _n_chips(self):
