@@ -59,6 +59,12 @@ class Pairs:
         self.truth = Spectra(clean, wave=wave, medium=medium, meta=labels[test])
 
 
+def short_names(lines):
+    """What the table of bounds calls each line."""
+    short = {line.name: f"{line.element}{line.name.split()[-1]}" for line in lines}
+    return {**short, "all": "all"}
+
+
 def bound(path, lines, table):
     """The bound of each row of a line table; the names there have no spaces."""
     stored = Table.read(path, format="ascii.csv")
@@ -67,8 +73,7 @@ def bound(path, lines, table):
         (row["name"], row["domain"]): row["target_resolution_unknown"]
         for row in stored[stored["quantity"] == "flux_rms"]
     }
-    short = {line.name: f"{line.element}{line.name.split()[-1]}" for line in lines}
-    short["all"] = "all"
+    short = short_names(lines)
     return [rms[short[row["line"]], row["domain"]] for row in table]
 
 

@@ -13,6 +13,7 @@ import time
 import numpy as np
 from sklearn.base import clone
 
+from specxfer import predict_like
 from specxfer.baselines import NullTranslator
 from specxfer.datasets import make_paired_spectra
 from specxfer.linear import PCARidge
@@ -27,7 +28,8 @@ def out_of_fold(model, X, y, cv):
     """Prediction of each star by a model fitted without it."""
     flux = np.empty(y.shape, np.float32)
     for train, test in cv.split(X, y):
-        flux[test] = clone(model).fit(X[train], y[train]).predict(X[test])
+        fitted = clone(model).fit(X[train], y[train])
+        flux[test] = predict_like(fitted, X[test], y[test])
     return flux
 
 

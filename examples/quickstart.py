@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from specxfer import predict_std, translate
+from specxfer import predict_like, predict_std, translate
 from specxfer.baselines import NullTranslator
 from specxfer.compose import TargetWindow
 from specxfer.datasets import make_paired_spectra
@@ -71,12 +71,13 @@ def main(argv=None):
     #    mean star only, or each star's labels (here even without an error)?
     labels = NullTranslator("labels", labels=["teff", "logg", "fe_h", "alpha"])
     nulls = {"labels": labels, "mean": NullTranslator("mean")}
-    predicted = {"translator": search.predict(X[test])}
+    predicted = {"translator": predict_like(search, X[test], y[test])}
     for name, null in nulls.items():
         null = TargetWindow(null, lines, pad=1.0).fit(X[train], y[train])
-        predicted[name] = null.predict(X[test])
+        predicted[name] = predict_like(null, X[test], y[test])
 
-    # Errors are judged as with real data: against noisy spectra, the noise taken off.
+    # Errors are judged as with real data: against noisy spectra, the noise taken off,
+    # each at the resolving power of the spectrograph on that night.
     # Differences are paired star by star, with a 95% interval.
     table = line_table(y[test], predicted, lines, reference="labels")
     table["skill"] = -table["d_translator"] / table["labels"] ** 2
@@ -92,13 +93,13 @@ def main(argv=None):
     views = {
         "observed": y[star],
         "truth": truth[star],
-        "translated": translate(search, X[star]),
+        "translated": translate(search, X[star], resolution=y[star].resolution),
         "from labels": truth[star].replace(flux=predicted["labels"][row]),
     }
     print(f"Equivalent widths (mÅ) of the s-process rich giant {y.ids[star][0]}")
     show(width_table(views, lines))
 
-    flux, std = predict_std(search, X[test])
+    flux, std = predict_std(search, X[test], resolution=y[test].resolution)
     seen = window_pixels(lines, y.wave, y.medium)
     inside = (np.abs(flux - truth.flux[test]) < std)[:, seen].mean()
     figure = draw(views, lines, table, options.out)

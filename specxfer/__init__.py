@@ -4,6 +4,7 @@ from specxfer._version import __version__
 from specxfer.base import (
     Translator,
     UnpairedWarning,
+    predict_like,
     predict_std,
     sample,
     support,
@@ -21,6 +22,7 @@ __all__ = [
     "__version__",
     "air_to_vacuum",
     "as_spectra",
+    "predict_like",
     "predict_std",
     "sample",
     "support",

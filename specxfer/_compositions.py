@@ -120,18 +120,37 @@ def support(model, X):
 
 
 def predict_like(model, X, y):
-    """Flux to be compared with `y`: at its resolving power, where the model can.
+    """Predict the flux that is to be compared with observed spectra.
+
+    A spectrum depends on the star and on the resolving power that it is seen with.
+    Where `y` carries its `resolution`, and a translator in `model` was fitted to
+    targets that did, each spectrum is written at that of its row of `y`; otherwise this
+    is ``model.predict(X)``. The flux of `y` is not looked at.
 
     Parameters
     ----------
     model : estimator
-        Any fitted regressor; only a translator at its end knows of resolving powers.
+        Any fitted regressor.
     X : Spectra or array-like of shape (n_spectra, n_features_in)
     y : Spectra or array-like of shape (n_spectra, n_pixels_out)
+        The observed spectra, of the same stars.
 
     Returns
     -------
     ndarray of shape (n_spectra, n_pixels_out)
+
+    Examples
+    --------
+    >>> import numpy as np, specxfer
+    >>> from specxfer import Spectra
+    >>> from specxfer.linear import PCARidge
+    >>> rng = np.random.default_rng(0)
+    >>> X, flux = rng.normal(1, 0.1, (40, 5)), rng.normal(1, 0.1, (40, 3))
+    >>> y = Spectra(flux, wave=[6562.0, 6562.1, 6562.2], medium="air",
+    ...             resolution=rng.normal(25_000, 1_000, 40))
+    >>> model = PCARidge(n_components=2).fit(X, y)
+    >>> specxfer.predict_like(model, X, y).shape
+    (40, 3)
     """
     power = resolution_of(model, y)
     return model.predict(X) if power is None else predict_at(model, X, power)

@@ -13,7 +13,13 @@ from sklearn.utils.validation import (
 )
 
 from specxfer._checks import check_same_grid
-from specxfer._compositions import predict_std, sample, support, translate
+from specxfer._compositions import (
+    predict_like,
+    predict_std,
+    sample,
+    support,
+    translate,
+)
 from specxfer._resolution import ResolutionChange
 from specxfer._version import __version__
 from specxfer.spectra import Spectra, as_plain
@@ -21,6 +27,7 @@ from specxfer.spectra import Spectra, as_plain
 __all__ = [
     "Translator",
     "UnpairedWarning",
+    "predict_like",
     "predict_std",
     "sample",
     "support",
