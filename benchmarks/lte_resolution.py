@@ -56,8 +56,9 @@ def peer(X, y, power, X_test, power_test):
 def bounds(path, names, domain):
     """Bounds without and with the resolving power known, and the gap's error."""
     table = Table.read(path, format="ascii.csv")
-    rows = {(r["name"], r["domain"]): r for r in table
-            if r["quantity"] == "flux_rms" and r["source_snr"] == SNR_SOURCE}  # fmt: skip
+    table = table[table["quantity"] == "flux_rms"]
+    table = table[table["source_snr"] == SNR_SOURCE]
+    rows = {(row["name"], row["domain"]): row for row in table}
     rows = [rows[name, domain] for name in names]
     parts = ("target_resolution_unknown", "target_resolution_known")
     unknown, known = (np.array([r[p] for r in rows], float) for p in parts)

@@ -50,6 +50,9 @@ class NullTranslator(Translator):
     A star with an unknown label (NaN or masked) is left out of the fit, with a
     warning, and predicted as NaN.
 
+    A null knows the spectrograph, if not the star: where y carries its `resolution` it
+    learns and writes at resolving powers, as `PCARidge` does.
+
     Examples
     --------
     >>> import numpy as np

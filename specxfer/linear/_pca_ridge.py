@@ -76,6 +76,12 @@ class PCARidge(Translator):
     shrink to the mean and their covariance S passes on as ``bᵀ S b``, so one model
     serves every signal-to-noise ratio.
 
+    Where y carries its `resolution`, every target is learnt at one resolving power,
+    `resolution_`, and written at any: a first, quick ridge says what each star's
+    spectrum looks like, and what the difference of resolving power does to *that* is
+    taken off the observed flux. Knowing it needs no more coefficients, and neither
+    sharpens nor smooths noise.
+
     References
     ----------
     Tipping & Bishop 1999, J. R. Stat. Soc. B 61, 611; Hoerl & Kennard 1970,
