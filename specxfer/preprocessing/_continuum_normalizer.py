@@ -9,15 +9,22 @@ from sklearn.base import OneToOneFeatureMixin, _fit_context
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from specxfer.continuum import (
+    FLOOR,
+    MIN_SPAN,
+    chip_pixels,
+    clipped,
+    products_of,
+    rowwise,
+    scaled,
+    solve,
+)
 from specxfer.lines import Line, window_pixels
 from specxfer.preprocessing._transformer import SpectraTransformer
 from specxfer.spectra import Spectra
 
 BLOCK_ROWS = 256  # fixed, so that sums do not depend on how the rows are stored
 N_CLIPS = 4
-MIN_SCATTER = 0.003  # no noise-free spectrum is clipped where a noisy one is not
-FLOOR = 0.01  # how far even continuum pixels are from the mean star's, continuum units
-MIN_SPAN = 0.75  # of a chip's continuum pixels: less would be extrapolation
 
 
 class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
@@ -149,14 +156,14 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
         if self.exclude is not None:
             usable &= ~window_pixels(self.exclude, X.wave, X.medium, outside="ignore")
         self.continuum_ = np.zeros(X.shape[1], dtype=bool)
-        for pixels in self._chips():
+        for pixels in chip_pixels(self.chip_):
             usable_here = pixels[usable[pixels]]
             for segment in np.array_split(usable_here, self.n_segments):
                 quality = (self.mean_ - scatter)[segment]
                 best = np.argsort(-quality, kind="stable")
                 n_best = max(1, round(self.fraction * len(segment)))
                 self.continuum_[segment[best[:n_best]]] = True
-        self._fits = [self._chip_fit(pixels) for pixels in self._chips()]
+        self._fits = [self._chip_fit(pixels) for pixels in chip_pixels(self.chip_)]
         if not any(self._fits):
             raise ValueError(
                 f"no chip has two continuum pixels: X has {X.shape[1]} feature(s), "
@@ -198,17 +205,11 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
         tags.input_tags.positive_only = True  # on average: noise may go below 0
         return tags
 
-    def _chips(self):
-        """The pixels of each chip."""
-        order = np.argsort(self.chip_, kind="stable")
-        return np.split(order, np.flatnonzero(np.diff(self.chip_[order])) + 1)
-
     def _chip_fit(self, pixels):
         chosen = np.flatnonzero(self.continuum_[pixels])
         if len(chosen) < 2:
             return None
-        at = pixels.astype(float) if self.wave_ is None else self.wave_[pixels]
-        at = 2 * (at - at[0]) / (at[-1] - at[0]) - 1
+        at = scaled(self.wave_, pixels)
         degree = min(self.degree, len(chosen) - 2)
         return _ChipFit(pixels, at, chosen, self.mean_[pixels[chosen]], degree)
 
@@ -246,15 +247,18 @@ class _ChipFit:
             weight *= self.mean**2
             weight /= 1 + weight * FLOOR**2
         basis = legvander(at, self.degree)
-        products = (basis[:, :, None] * basis[:, None, :]).reshape(len(at), -1)
+        products = products_of(basis)
         keep = good
         for _ in range(N_CLIPS):
-            coef = _solve(np.where(keep, weight, 0), ratio, basis, products)
-            before, keep = keep, _clip(ratio - _rowwise(coef, basis.T), good, clip)
+            coef = solve(np.where(keep, weight, 0), ratio, basis, products)
+            before, keep = (
+                keep,
+                clipped(ratio - rowwise(coef, basis.T), good, clip, clip),
+            )
             if (keep == before).all():
                 break
         else:
-            coef = _solve(np.where(keep, weight, 0), ratio, basis, products)
+            coef = solve(np.where(keep, weight, 0), ratio, basis, products)
         coef[~self._is_known(keep)] = np.nan
         continuum = legval(self.at, coef.T[:, :, None], tensor=False)
         continuum[~(continuum > 0).all(axis=1)] = np.nan
@@ -266,39 +270,6 @@ class _ChipFit:
         span = np.where(keep, at, -np.inf).max(1) - np.where(keep, at, np.inf).min(1)
         enough = keep.sum(axis=1) >= self.degree + 2
         return enough & (span >= MIN_SPAN * (at[-1] - at[0]))
-
-
-def _solve(weight, values, basis, products):
-    """Coefficients of the weighted least-squares fit of each row, (n, n_basis)."""
-    size = basis.shape[1]
-    scale = np.maximum(weight.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    weight = weight / scale
-    normal = _rowwise(weight, products).reshape(-1, size, size)
-    normal += 1e-12 * np.eye(size)  # rows without weight are refused later
-    return np.linalg.solve(normal, _rowwise(weight * values, basis)[..., None])[..., 0]
-
-
-def _rowwise(rows, matrix):
-    """``rows @ matrix``, one row at a time: a row's bits owe nothing to its company."""
-    return np.matmul(rows[:, None, :], matrix)[:, 0]
-
-
-def _clip(residual, good, clip):
-    """Pixels within `clip` robust standard deviations of the row's median."""
-    residual = residual - _median(residual, good)
-    sigma = 1.4826 * _median(np.abs(residual), good)
-    return good & (np.abs(residual) <= clip * np.maximum(sigma, MIN_SCATTER))
-
-
-def _median(values, good):
-    """Median of the good values of each row, (n, 1); of none, anything."""
-    ordered = np.sort(np.where(good, values, np.inf), axis=1)
-    middle = np.maximum(good.sum(axis=1, keepdims=True) - 1, 0)
-    low, high = (
-        np.take_along_axis(ordered, m, 1) for m in (middle // 2, -(-middle // 2))
-    )
-    median = (low + high) / 2
-    return np.where(np.isfinite(median), median, 0)
 
 
 def _moments(X):
