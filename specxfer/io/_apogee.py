@@ -1,4 +1,4 @@
-"""Read APOGEE spectra: aspcapStar files, and the 7514-pixel form."""
+"""Read APOGEE spectra: combined, of single visits, of SDSS-V; and the 7514 pixels."""
 
 import os
 from functools import partial
@@ -7,19 +7,35 @@ import numpy as np
 
 from specxfer._grids import APOGEE_PIXELS, APOGEE_R, apogee_chip, apogee_wave
 from specxfer.io._apogee_files import id_in, read_aspcapstar, read_npz
-from specxfer.io._apogee_pixels import expand, good_pixels, grid_pixels
+from specxfer.io._apogee_pixels import expand, good_pixels, grid_pixels, normalise
+from specxfer.io._apstar import ROWS, read_apstar
+from specxfer.io._apvisit import read_apvisit
 from specxfer.io._collect import collect, meta_table, refused
 from specxfer.io._errors import ReadError, damage_is_a_refusal
-from specxfer.io._files import find_files
-from specxfer.io._fits import ZIP, first_bytes
+from specxfer.io._files import find_files, identify, refusal
+from specxfer.io._fits import ZIP, first_bytes, open_fits
+from specxfer.io._mwmstar import read_mwmstar
 from specxfer.spectra import Spectra
 
 __all__ = ["apogee_from_pixels", "read_apogee"]
+
+READERS = {  # by format; an apStar has several rows to choose from
+    "aspcapStar": read_aspcapstar,
+    "apVisit": read_apvisit,
+    "mwmStar": read_mwmstar,
+}
 
 META = {
     "apogee_id": ("U", None),
     "survey": ("U", None),
     "release": ("U", None),
+    "telescope": ("U", None),
+    "row": ("U", None),
+    "visit": (int, None),
+    "mjd": (int, None),
+    "plate": ("U", None),
+    "fiber": (int, None),
+    "normalised_by": ("U", None),
     "snr": (float, None),
     "rv_com": (float, "km/s"),
     "rv_scatter": (float, "km/s"),
@@ -35,6 +51,7 @@ META = {
 
 def read_apogee(
     paths,
+    rows="combined",
     *,
     n_jobs=None,
     verbose=0,
@@ -107,13 +124,15 @@ def read_apogee(
     >>> len(spectra), report["status"][0]
     (0, np.str_('refused'))
     """
+    if rows not in ROWS:
+        raise ValueError(f"rows is {rows!r}; expected one of {', '.join(ROWS)}.")
     rules = {
         "error_floor": error_floor,
         "max_error": max_error,
         "max_flux": max_flux,
     }
     flux, ivar, readings, report = collect(
-        partial(_read_file, rules=rules),
+        partial(_read_file, rows=rows, rules=rules),
         find_files(paths),
         APOGEE_PIXELS,
         n_jobs=n_jobs,
@@ -121,7 +140,11 @@ def read_apogee(
         on_error=on_error,
     )
     spectra = _as_spectra(
-        flux, ivar, np.array([r.id for r in readings], "U"), meta_table(readings, META)
+        flux,
+        ivar,
+        np.array([r.id for r in readings], "U"),
+        meta_table(readings, META),
+        np.array([r.resolution for r in readings]).reshape(-1, 3),
     )
     return spectra, report
 
@@ -201,10 +224,10 @@ def apogee_from_pixels(
             max_error=max_error,
             max_flux=max_flux,
         )
-    return _as_spectra(*out, ids, meta)
+    return _as_spectra(*out, ids, meta, np.full((len(flux), 3), APOGEE_R))
 
 
-def _as_spectra(flux, ivar, ids, meta):
+def _as_spectra(flux, ivar, ids, meta, resolution):
     return Spectra(
         flux,
         ivar,
@@ -212,22 +235,44 @@ def _as_spectra(flux, ivar, ids, meta):
         medium="vacuum",
         ids=ids,
         meta=meta,
-        resolution=np.full(len(flux), APOGEE_R),
+        resolution=resolution,
         chip=apogee_chip(),
     )
 
 
-def _read_file(path, rules):
+def _read_file(path, rows, rules):
+    """The `Reading`s of a file: one a spectrum, or one that says why there is none."""
     try:
         with damage_is_a_refusal(path):
-            is_npz = first_bytes(path).startswith(ZIP)
-            read = read_npz if is_npz else read_aspcapstar
-            reading, (flux, error, good) = read(path)
-            reading.flux, reading.ivar = expand(
-                flux, error, good, grid_pixels(flux.size), **rules
-            )
-        if not reading.ivar.any():
-            raise ReadError(path, "it has no good pixel", reading.format)
+            readings, pixels = _open(path, rows)
+            if readings[0].meta["normalised_by"] != "survey":
+                pixels = normalise(*pixels)
+            grid = grid_pixels(pixels[0].shape[1])
+            for reading, *spectrum in zip(readings, *pixels, strict=True):
+                reading.flux, reading.ivar = expand(*spectrum, grid, **rules)
     except ReadError as error:
-        return refused(error, id=id_in(os.path.basename(path)))
-    return reading
+        return [refused(error, id=id_in(os.path.basename(path)))]
+    return [_refused_if_empty(reading, len(readings) > 1) for reading in readings]
+
+
+def _open(path, rows):
+    """The spectra of a file: `Reading`s, and (flux, error, good) of shape (n, n_pixels)"""
+    if first_bytes(path).startswith(ZIP):
+        return read_npz(path)
+    with open_fits(path) as hdus:
+        format = identify(hdus)
+        if format == "apStar":
+            return read_apstar(path, hdus, rows)
+        if format not in READERS:
+            raise refusal(path, format)
+        return READERS[format](path, hdus)
+
+
+def _refused_if_empty(reading, one_of_many):
+    if reading.ivar.any():
+        return reading
+    what = reading.meta["row"] if one_of_many else "it"
+    if what == "visit":
+        what = f"visit {reading.meta['visit']}"
+    error = ReadError(reading.file, f"{what} has no good pixel", reading.format)
+    return refused(error, id=reading.id)
