@@ -60,18 +60,24 @@ def read_apogee(
     max_error=1.0,
     max_flux=2.0,
 ):
-    """Read APOGEE spectra that are already continuum-normalised.
+    """Read APOGEE spectra, in the rest frame of the star and on one grid.
 
-    Files are recognised by what they hold, not by their names: `aspcapStar` FITS
-    files, and npz archives with the 7514 (DR13 to DR17) or 7214 (DR11, DR12)
-    pixels on the chips, or all 8575. Nothing is resampled: these files share one
-    grid, in vacuum and in the rest frame of the star.
+    Files are recognised by what they hold, not by their names: `aspcapStar`, `apStar`,
+    `apVisit` and (SDSS-V) `mwmStar` FITS files, and npz archives with the 7514 (DR13 to
+    DR17) or 7214 (DR11, DR12) pixels on the chips, or all 8575. All may be mixed in
+    one call. The grid is that of the survey's combined spectra, in vacuum. Only visits
+    (`apVisit`) are shifted and resampled, the others are on it.
 
     Parameters
     ----------
     paths : path or list of paths
         Files, folders (searched to any depth for FITS and npz files) or patterns
         like ``"spectra/aspcapStar-*.fits"``.
+    rows : {"combined", "global", "visits", "all"}, default="combined"
+        Which spectra of an apStar file: the combination with a weight for each pixel,
+        that with one weight for each visit, every visit, or all of these. A star of
+        one visit has one. All spectra of other files are read: one of each, in mwmStar
+        one of each telescope.
     n_jobs : int, optional
         Files read at the same time, as in joblib.
     verbose : int, default=0
@@ -92,14 +98,20 @@ def read_apogee(
     -------
     spectra : Spectra of shape (n_read, 8575)
         Bad pixels and the gaps between chips are NaN with ivar 0. `ids` are the
-        APOGEE ids (``2M17334253-1654573``), `resolution` is the nominal 22,500,
-        `meta` holds apogee_id, survey, release, snr, rv_com (km/s), rv_scatter,
-        n_visits, starflag, aspcapflag, teff, logg, fe_h, alpha_fe and file; NaN, or
-        -1, where the file does not say. Parameters are the calibrated ones.
+        APOGEE ids (``2M17334253-1654573``; the SDSS-V number where there is none), the
+        same for all spectra of a star. `resolution` is λ/FWHM in the middle of each
+        chip by the line-spread function in apStar and apVisit files, and the nominal
+        22,500 in others. `meta` holds apogee_id, survey, release, telescope, row
+        ("combined", "global" or "visit"), visit (in the apStar file, from 1), mjd,
+        plate and fiber of a visit, normalised_by ("survey" or "specxfer"), snr, rv_com
+        (km/s, against the Sun), rv_scatter, n_visits, starflag, aspcapflag, teff, logg,
+        fe_h, alpha_fe and file; NaN, or -1, where the file does not say. Parameters
+        are the calibrated ones.
     report : astropy.table.Table
-        One row a file: file, id, format, status ("read", "partial" or "refused"),
-        reason, n_good. Rows that are not refused are the rows of `spectra`, in
-        order. "partial": a spectrum without its table of parameters.
+        One row a spectrum, or a file that was refused: file, id, format, status
+        ("read", "partial" or "refused"), reason, n_good. Rows that are not refused are
+        the rows of `spectra`, in order. "partial": a spectrum without its table of
+        parameters.
 
     Raises
     ------
@@ -110,12 +122,33 @@ def read_apogee(
     -----
     A pixel is bad if its flux is 0, its error 0 or above `max_error`, or, where there
     is a mask, one of the bits 0 to 7 and 14 of APOGEE_PIXMASK is set; the other bits
-    are warnings.
+    are warnings. In apStar, apVisit and mwmStar files a pixel under a strong sky line
+    (bit 12) is bad too, since its error does not tell: in a bright giant's apStar file
+    of DR13 these pixels lie five times as far from the survey's own model as the
+    others, in units of their error. (In aspcapStar files the survey enlarges it.)
+    A pixel of a combination is bad where that of every visit is, or where visits with
+    a sky line hold more than 0.3 of its weight. The mask of its own row is not used:
+    it is the OR of the visits' in some releases, though the bad pixels of a visit are
+    left out of the combination.
+
+    aspcapStar files are normalised by the survey. The others are in units of flux and
+    are divided by `specxfer.continuum.fit_continuum`, a polynomial of degree 4 on each
+    chip. Such a continuum, found from a spectrum's own high pixels, depends on its
+    noise and its lines, and is not the survey's: put all spectra through one
+    `specxfer.preprocessing.ContinuumNormalizer` before they are compared. After a
+    polynomial, apStar and aspcapStar files of a star are the same to a small part of
+    the noise (reduced χ² below 0.001 in six stars, ``benchmarks/apogee_forms.py``).
+
+    A visit is put at rest by the velocity in its own file, the survey's first guess.
+    It is refused where the velocity is missing, contradicts itself, or comes from a
+    cross-correlation with a peak (CCPEAK) below 0.2: one of 0.075 was wrong by
+    583 km/s. The visits in apStar files are at rest by the final velocities.
 
     References
     ----------
     Holtzman, J. A. et al. 2015, AJ 150, 148 (pixel masks); García Pérez, A. E. et al.
-    2016, AJ 151, 144 (pseudo-normalisation).
+    2016, AJ 151, 144 (pseudo-normalisation); Nidever, D. L. et al. 2015, AJ 150, 173
+    (visits, their velocities and combination, line-spread function).
 
     Examples
     --------
@@ -256,7 +289,7 @@ def _read_file(path, rows, rules):
 
 
 def _open(path, rows):
-    """The spectra of a file: `Reading`s, and (flux, error, good) of shape (n, n_pixels)"""
+    """The spectra of a file: `Reading`s, and (flux, error, good), each of many rows."""
     if first_bytes(path).startswith(ZIP):
         return read_npz(path)
     with open_fits(path) as hdus:

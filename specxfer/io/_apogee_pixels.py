@@ -66,9 +66,10 @@ def good_pixels(mask, shape, bad_bits=BAD_BITS):
 
 
 def typical(flux, known):
-    """Median size of the pixels known, of each row, (n, 1); 0 where there is none."""
-    size = np.ma.array(np.abs(flux), mask=~known)
-    return np.ma.filled(np.ma.median(size, axis=-1, keepdims=True), 0.0)
+    """Median size of the pixels known, of each row, (..., 1); 0 where there is none."""
+    if flux.ndim == 1:
+        return np.array([np.median(np.abs(flux[known])) if known.any() else 0.0])
+    return np.array([typical(f, k) for f, k in zip(flux, known, strict=True)])
 
 
 def measured(flux, error):

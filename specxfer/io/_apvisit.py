@@ -17,8 +17,8 @@ __all__ = ["read_apvisit"]
 FASTEST = 2_000.0  # km/s; no star is
 LOWEST_PEAK = 0.2  # of the cross-correlation: below, the velocity may be any number
 RANGE = (15_000.0, 17_100.0)  # Å
-COLUMNS = ("APOGEE_ID", "PLATE", "MJD", "FIBERID", "TELESCOPE", "FILE")
-VELOCITIES = ("VREL", "BC", "VHELIO")
+CARDS = ("VRAD", "BC", "VHELIO")  # velocity against the spectrograph, the Earth's,
+COLUMNS = ("VREL", "BC", "VHELIO")  # and against the Sun; in the table of some releases
 
 
 def read_apvisit(path, hdus):
@@ -30,7 +30,9 @@ def read_apvisit(path, hdus):
             path, f"flux, error, mask, wavelength have shapes {shapes}", format
         )
     header = hdus[0].header
-    table = first_row(hdus[11], (*COLUMNS, *VELOCITIES)) if len(hdus) > 11 else {}
+    table = {}
+    if len(hdus) > 11 and np.isnan([number(header, card) for card in CARDS]).any():
+        table = first_row(hdus[11], COLUMNS)  # dear: most of the time of a whole file
     velocity, heliocentric = _velocities(path, header, table, format)
     # red to blue, each descending: turned round, all of it ascends
     wave, flux, error = (
@@ -47,16 +49,16 @@ def read_apvisit(path, hdus):
     good = ivar > 0
     with np.errstate(divide="ignore"):
         error = np.where(good, 1 / np.sqrt(ivar), 0)
-    star = star_name(path, text(header, "OBJID") or text(table, "APOGEE_ID"))
+    star = star_name(path, text(header, "OBJID"))
     meta = {
         "apogee_id": star,
-        **origin(path, text(table, "FILE")),
-        "telescope": text(header, "TELESCOP") or text(table, "TELESCOPE"),
+        **origin(path, ""),
+        "telescope": text(header, "TELESCOP"),
         "row": "visit",
         "n_visits": 1,
-        "mjd": _first_integer(header, "MJD5", table, "MJD"),
-        "plate": text(header, "PLATE") or text(table, "PLATE"),
-        "fiber": _first_integer(header, "FIBERID", table, "FIBERID"),
+        "mjd": integer(header, "MJD5"),
+        "plate": text(header, "PLATE"),
+        "fiber": integer(header, "FIBERID"),
         "snr": number(header, "SNR"),
         "rv_com": heliocentric,
         "starflag": integer(header, "STARFLAG"),
@@ -83,12 +85,13 @@ def _velocities(path, header, table, format):
             'cannot be put at rest: read the visits in the apStar file (rows="visits")',
             format,
         )
-    said = {}
-    for part, keys in ((header, ("VRAD", "BC", "VHELIO")), (table, VELOCITIES)):
+    said, sun = {}, np.nan
+    for part, keys in ((header, CARDS), (table, COLUMNS)):
         relative, barycentric, heliocentric = (number(part, key) for key in keys)
         where = "header" if part is header else "table"
         said[f"{keys[0]} of its {where}"] = relative
         said[f"VHELIO - BC of its {where}"] = heliocentric - barycentric
+        sun = sun if np.isfinite(sun) else heliocentric
     known = {k: v for k, v in said.items() if np.isfinite(v)}
     if not known:
         raise ReadError(
@@ -101,10 +104,7 @@ def _velocities(path, header, table, format):
     if max(known.values()) - min(known.values()) > 0.1 or abs(velocity) > FASTEST:
         listed = ", ".join(f"{k} {v:.6g}" for k, v in known.items())
         raise ReadError(path, f"its velocities make no sense: {listed} km/s", format)
-    for part in (header, table):
-        if np.isfinite(number(part, "VHELIO")):
-            return velocity, number(part, "VHELIO")
-    return velocity, np.nan
+    return velocity, sun
 
 
 def _check_wave(path, wave, format):
@@ -119,11 +119,6 @@ def _check_wave(path, wave, format):
             "Å) are not those of three chips from red to blue",
             format,
         )
-
-
-def _first_integer(header, card, table, column):
-    value = integer(header, card)
-    return value if value >= 0 else integer(table, column)
 
 
 def _resolution(hdus, wave):

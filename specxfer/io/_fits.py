@@ -82,7 +82,9 @@ def table_rows(hdu, names, n_rows=None):
     """The (first) rows of a table, each as {name: array or bytes}."""
     if not isinstance(hdu, fits.BinTableHDU):
         return []
-    n_rows = hdu.header["NAXIS2"] if n_rows is None else min(n_rows, hdu.header["NAXIS2"])
+    n_rows = (
+        hdu.header["NAXIS2"] if n_rows is None else min(n_rows, hdu.header["NAXIS2"])
+    )
     if n_rows < 1:
         return []
     # hdu.data would describe all columns a second time: twice the time of a whole file

@@ -179,9 +179,7 @@ def test_one_visit(write, tmp_path, rows, shape):
             if shape == "three rows":
                 hdu.data = np.array([hdu.data, 0 * np.nan_to_num(hdu.data), hdu.data])
 
-    X, report = read_apogee(
-        write.apstar(tmp_path / "a.fits", 1, edit=reshape), rows
-    )
+    X, report = read_apogee(write.apstar(tmp_path / "a.fits", 1, edit=reshape), rows)
     assert len(X) == len(report) == 1
     assert report["n_good"][0] == 7514
     meta = X.meta[0]
@@ -228,7 +226,6 @@ def one_row_lost(hdus):
 
 def another_grid(hdus):
     hdus[2].header["CDELT1"] = 5e-6
-
 
 
 @pytest.mark.parametrize(
