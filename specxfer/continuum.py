@@ -11,6 +11,7 @@ from specxfer.spectra import Spectra
 __all__ = ["fit_continuum"]
 
 BLOCK_ROWS = 64
+N_ITER = 10
 QUANTILE = 0.9  # of each segment, where the first fit starts
 REACH = 2  # pixels on either side, by whose mean a pixel is kept or not
 MIN_SCATTER = 0.003  # no noise-free spectrum is clipped where a noisy one is not
@@ -27,7 +28,7 @@ def fit_continuum(
     chip=None,
     degree=4,
     clip=None,
-    n_iter=10,
+    n_iter=N_ITER,
     pixels=None,
 ):
     r"""Pseudo-continuum of spectra, each by itself.
@@ -63,8 +64,8 @@ def fit_continuum(
     -------
     ndarray, shape of `flux`
         The continuum in the unit of `flux`, float64 for float64 input, otherwise
-        float32. NaN where it is unknown: beyond the first and last pixel that could be
-        used; and on a whole chip if fewer than ``degree + 2`` pixels are kept, or less
+        float32. NaN where it is unknown: beyond a chip's first and last good pixel; and
+        on a whole chip if fewer than ``degree + 2`` pixels are kept, or less
         than half of the chip or three quarters of the usable range lies between them,
         or the polynomial is not positive.
 
@@ -119,25 +120,30 @@ def fit_continuum(
     True
     """
     X, one = _as_spectra(flux, ivar, wave, chip)
-    low, high = checked_clip(clip, (1.0, 3.0) if pixels is None else (3.0, 3.0))
+    limits = checked_clip(clip, (1.0, 3.0) if pixels is None else (3.0, 3.0))
     allowed = _checked_pixels(pixels, X.shape[1])
     for name, value, least in (("degree", degree, 0), ("n_iter", n_iter, 1)):
         if not isinstance(value, Integral) or value < least:
             raise ValueError(f"{name} is {value!r}; expected an int, {least} or more.")
     out = np.full(X.shape, np.nan, X.dtype)
-    fits = [
-        _Chip(part, scaled(X.wave, part), allowed[part], degree, pixels is not None)
-        for part in chip_pixels(X.chip)
-        if allowed[part].sum() >= degree + 2
-    ]
+    fits = chip_continua(X.wave, X.chip, degree, allowed, pixels is not None)
     for rows, block in X.iter_blocks(BLOCK_ROWS):
         for fit in fits:
-            out[rows, fit.pixels] = fit.continuum(block, low, high, n_iter)
+            out[rows, fit.pixels] = fit.continuum(block, limits, n_iter)
     return out[0] if one else out
 
 
+def chip_continua(wave, chip, degree, allowed, fixed):
+    """A `ChipContinuum` for each chip with enough pixels that may be used."""
+    return [
+        ChipContinuum(part, scaled(wave, part), allowed[part], degree, fixed)
+        for part in chip_pixels(chip)
+        if allowed[part].sum() >= degree + 2
+    ]
+
+
 @dataclass(frozen=True)
-class _Chip:
+class ChipContinuum:
     """One chip: its pixels, where they lie from -1 to 1, which of them may be used."""
 
     pixels: np.ndarray
@@ -146,10 +152,12 @@ class _Chip:
     degree: int
     fixed: bool  # the pixels allowed are known to be continuum
 
-    def continuum(self, X, low, high, n_iter):
+    def continuum(self, X, clip, n_iter=N_ITER):
         """Continuum of each row of a block, (n, n_pixels); NaN where unknown."""
         X = X[:, self.pixels]
-        weight = X.weights() * self.allowed.astype(float)
+        weight = X.weights().astype(float)
+        first, last = _ends(self.at, weight > 0)
+        weight[:, ~self.allowed] = 0
         good = weight > 0
         flux = np.where(good, X.flux, 0).astype(float)
         basis = legvander(self.at, self.degree)
@@ -163,13 +171,12 @@ class _Chip:
         model, keep = rowwise(coef, basis.T), good
         for i in range(n_iter):
             residual = (flux - model) / np.maximum(model, 0.1 * scale)
-            before, keep = keep, self._kept(residual, good, keep, low, high)
+            before, keep = keep, self._kept(residual, good, keep, clip)
             coef = solve(np.where(keep, weight, 0), flux, basis, products)
             model = rowwise(coef, basis.T)
             if i and (keep == before).all():  # at first the fit was another
                 break
         model[~(self._is_known(good, keep) & positive[:, 0])] = np.nan
-        first, last = _ends(self.at, good)
         model[(self.at < first) | (self.at > last)] = np.nan
         model[(model <= 0).any(axis=1)] = np.nan
         return model
@@ -188,16 +195,16 @@ class _Chip:
         coef = solve(count.astype(float), level, at, products_of(at))
         return coef, median(level, count > 0)
 
-    def _kept(self, residual, good, keep, low, high):
+    def _kept(self, residual, good, keep, clip):
         """The good pixels near the polynomial."""
         if self.fixed:
-            return clipped(residual, good, low, high)
+            return clipped(residual, good, clip)
+        low, high = clip
         nearby = _mean_nearby(residual, good)
-        limit = max(low, high)
         typical = scatter(nearby, keep)
         own = np.maximum(scatter(residual, keep), typical)
         near = (nearby >= -low * typical) & (nearby <= high * typical)
-        return good & near & (np.abs(residual) <= limit * own)
+        return good & near & (np.abs(residual) <= max(clip) * own)
 
     def _is_known(self, good, keep):
         """Rows with enough pixels kept, over enough of the chip."""
@@ -243,11 +250,9 @@ def rowwise(rows, matrix):
     return np.matmul(rows[:, None, :], matrix)[:, 0]
 
 
-def clipped(residual, good, low, high):
-    """Good pixels less than `low` below and `high` above the row's median.
-
-    In robust standard deviations of the row's residuals.
-    """
+def clipped(residual, good, clip):
+    """Good pixels within clip = (low, high) robust deviations of the row's median."""
+    low, high = clip
     residual = residual - median(residual, good)
     sigma = scatter(residual, good)
     return good & (residual >= -low * sigma) & (residual <= high * sigma)
