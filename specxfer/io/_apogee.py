@@ -1,4 +1,4 @@
-"""Read APOGEE spectra: aspcapStar files, and the 7514-pixel form."""
+"""Read APOGEE spectra: combined, of single visits, of SDSS-V; and the 7514 pixels."""
 
 import os
 from functools import partial
@@ -7,19 +7,35 @@ import numpy as np
 
 from specxfer._grids import APOGEE_PIXELS, APOGEE_R, apogee_chip, apogee_wave
 from specxfer.io._apogee_files import id_in, read_aspcapstar, read_npz
-from specxfer.io._apogee_pixels import expand, good_pixels, grid_pixels
+from specxfer.io._apogee_pixels import expand, good_pixels, grid_pixels, normalise
+from specxfer.io._apstar import ROWS, read_apstar
+from specxfer.io._apvisit import read_apvisit
 from specxfer.io._collect import collect, meta_table, refused
 from specxfer.io._errors import ReadError, damage_is_a_refusal
-from specxfer.io._files import find_files
-from specxfer.io._fits import ZIP, first_bytes
+from specxfer.io._files import find_files, identify, refusal
+from specxfer.io._fits import ZIP, first_bytes, open_fits
+from specxfer.io._mwmstar import read_mwmstar
 from specxfer.spectra import Spectra
 
 __all__ = ["apogee_from_pixels", "read_apogee"]
+
+READERS = {  # by format; an apStar has several rows to choose from
+    "aspcapStar": read_aspcapstar,
+    "apVisit": read_apvisit,
+    "mwmStar": read_mwmstar,
+}
 
 META = {
     "apogee_id": ("U", None),
     "survey": ("U", None),
     "release": ("U", None),
+    "telescope": ("U", None),
+    "row": ("U", None),
+    "visit": (int, None),
+    "mjd": (int, None),
+    "plate": ("U", None),
+    "fiber": (int, None),
+    "normalised_by": ("U", None),
     "snr": (float, None),
     "rv_com": (float, "km/s"),
     "rv_scatter": (float, "km/s"),
@@ -35,6 +51,7 @@ META = {
 
 def read_apogee(
     paths,
+    rows="combined",
     *,
     n_jobs=None,
     verbose=0,
@@ -43,18 +60,24 @@ def read_apogee(
     max_error=1.0,
     max_flux=2.0,
 ):
-    """Read APOGEE spectra that are already continuum-normalised.
+    """Read APOGEE spectra, in the rest frame of the star and on one grid.
 
-    Files are recognised by what they hold, not by their names: `aspcapStar` FITS
-    files, and npz archives with the 7514 (DR13 to DR17) or 7214 (DR11, DR12)
-    pixels on the chips, or all 8575. Nothing is resampled: these files share one
-    grid, in vacuum and in the rest frame of the star.
+    Files are recognised by what they hold, not by their names: `aspcapStar`, `apStar`,
+    `apVisit` and (SDSS-V) `mwmStar` FITS files, and npz archives with the 7514 (DR13 to
+    DR17) or 7214 (DR11, DR12) pixels on the chips, or all 8575. All may be mixed in
+    one call. The grid is that of the survey's combined spectra, in vacuum. Only visits
+    (`apVisit`) are shifted and resampled, the others are on it.
 
     Parameters
     ----------
     paths : path or list of paths
         Files, folders (searched to any depth for FITS and npz files) or patterns
         like ``"spectra/aspcapStar-*.fits"``.
+    rows : {"combined", "global", "visits", "all"}, default="combined"
+        Which spectra of an apStar file: the combination with a weight for each pixel,
+        that with one weight for each visit, every visit, or all of these. A star of
+        one visit has one. All spectra of other files are read: one of each, in mwmStar
+        one of each telescope.
     n_jobs : int, optional
         Files read at the same time, as in joblib.
     verbose : int, default=0
@@ -75,14 +98,20 @@ def read_apogee(
     -------
     spectra : Spectra of shape (n_read, 8575)
         Bad pixels and the gaps between chips are NaN with ivar 0. `ids` are the
-        APOGEE ids (``2M17334253-1654573``), `resolution` is the nominal 22,500,
-        `meta` holds apogee_id, survey, release, snr, rv_com (km/s), rv_scatter,
-        n_visits, starflag, aspcapflag, teff, logg, fe_h, alpha_fe and file; NaN, or
-        -1, where the file does not say. Parameters are the calibrated ones.
+        APOGEE ids (``2M17334253-1654573``; the SDSS-V number where there is none), the
+        same for all spectra of a star. `resolution` is λ/FWHM in the middle of each
+        chip by the line-spread function in apStar and apVisit files, and the nominal
+        22,500 in others. `meta` holds apogee_id, survey, release, telescope, row
+        ("combined", "global" or "visit"), visit (in the apStar file, from 1), mjd,
+        plate and fiber of a visit, normalised_by ("survey" or "specxfer"), snr, rv_com
+        (km/s, against the Sun), rv_scatter, n_visits, starflag, aspcapflag, teff, logg,
+        fe_h, alpha_fe and file; NaN, or -1, where the file does not say. Parameters
+        are the calibrated ones.
     report : astropy.table.Table
-        One row a file: file, id, format, status ("read", "partial" or "refused"),
-        reason, n_good. Rows that are not refused are the rows of `spectra`, in
-        order. "partial": a spectrum without its table of parameters.
+        One row a spectrum, or a file that was refused: file, id, format, status
+        ("read", "partial" or "refused"), reason, n_good. Rows that are not refused are
+        the rows of `spectra`, in order. "partial": a spectrum without its table of
+        parameters.
 
     Raises
     ------
@@ -93,12 +122,33 @@ def read_apogee(
     -----
     A pixel is bad if its flux is 0, its error 0 or above `max_error`, or, where there
     is a mask, one of the bits 0 to 7 and 14 of APOGEE_PIXMASK is set; the other bits
-    are warnings.
+    are warnings. In apStar, apVisit and mwmStar files a pixel under a strong sky line
+    (bit 12) is bad too, since its error does not tell: in a bright giant's apStar file
+    of DR13 these pixels lie five times as far from the survey's own model as the
+    others, in units of their error. (In aspcapStar files the survey enlarges it.)
+    A pixel of a combination is bad where that of every visit is, or where visits with
+    a sky line hold more than 0.3 of its weight. The mask of its own row is not used:
+    it is the OR of the visits' in some releases, though the bad pixels of a visit are
+    left out of the combination.
+
+    aspcapStar files are normalised by the survey. The others are in units of flux and
+    are divided by `specxfer.continuum.fit_continuum`, a polynomial of degree 4 on each
+    chip. Such a continuum, found from a spectrum's own high pixels, depends on its
+    noise and its lines, and is not the survey's: put all spectra through one
+    `specxfer.preprocessing.ContinuumNormalizer` before they are compared. After a
+    polynomial, apStar and aspcapStar files of a star are the same to a small part of
+    the noise (reduced χ² below 0.001 in six stars, ``benchmarks/apogee_forms.py``).
+
+    A visit is put at rest by the velocity in its own file, the survey's first guess.
+    It is refused where the velocity is missing, contradicts itself, or comes from a
+    cross-correlation with a peak (CCPEAK) below 0.2: one of 0.075 was wrong by
+    583 km/s. The visits in apStar files are at rest by the final velocities.
 
     References
     ----------
     Holtzman, J. A. et al. 2015, AJ 150, 148 (pixel masks); García Pérez, A. E. et al.
-    2016, AJ 151, 144 (pseudo-normalisation).
+    2016, AJ 151, 144 (pseudo-normalisation); Nidever, D. L. et al. 2015, AJ 150, 173
+    (visits, their velocities and combination, line-spread function).
 
     Examples
     --------
@@ -107,13 +157,15 @@ def read_apogee(
     >>> len(spectra), report["status"][0]
     (0, np.str_('refused'))
     """
+    if rows not in ROWS:
+        raise ValueError(f"rows is {rows!r}; expected one of {', '.join(ROWS)}.")
     rules = {
         "error_floor": error_floor,
         "max_error": max_error,
         "max_flux": max_flux,
     }
     flux, ivar, readings, report = collect(
-        partial(_read_file, rules=rules),
+        partial(_read_file, rows=rows, rules=rules),
         find_files(paths),
         APOGEE_PIXELS,
         n_jobs=n_jobs,
@@ -121,7 +173,11 @@ def read_apogee(
         on_error=on_error,
     )
     spectra = _as_spectra(
-        flux, ivar, np.array([r.id for r in readings], "U"), meta_table(readings, META)
+        flux,
+        ivar,
+        np.array([r.id for r in readings], "U"),
+        meta_table(readings, META),
+        np.array([r.resolution for r in readings]).reshape(-1, 3),
     )
     return spectra, report
 
@@ -201,10 +257,10 @@ def apogee_from_pixels(
             max_error=max_error,
             max_flux=max_flux,
         )
-    return _as_spectra(*out, ids, meta)
+    return _as_spectra(*out, ids, meta, np.full((len(flux), 3), APOGEE_R))
 
 
-def _as_spectra(flux, ivar, ids, meta):
+def _as_spectra(flux, ivar, ids, meta, resolution):
     return Spectra(
         flux,
         ivar,
@@ -212,22 +268,44 @@ def _as_spectra(flux, ivar, ids, meta):
         medium="vacuum",
         ids=ids,
         meta=meta,
-        resolution=np.full(len(flux), APOGEE_R),
+        resolution=resolution,
         chip=apogee_chip(),
     )
 
 
-def _read_file(path, rules):
+def _read_file(path, rows, rules):
+    """The `Reading`s of a file: one a spectrum, or one that says why there is none."""
     try:
         with damage_is_a_refusal(path):
-            is_npz = first_bytes(path).startswith(ZIP)
-            read = read_npz if is_npz else read_aspcapstar
-            reading, (flux, error, good) = read(path)
-            reading.flux, reading.ivar = expand(
-                flux, error, good, grid_pixels(flux.size), **rules
-            )
-        if not reading.ivar.any():
-            raise ReadError(path, "it has no good pixel", reading.format)
+            readings, pixels = _open(path, rows)
+            if readings[0].meta["normalised_by"] != "survey":
+                pixels = normalise(*pixels)
+            grid = grid_pixels(pixels[0].shape[1])
+            for reading, *spectrum in zip(readings, *pixels, strict=True):
+                reading.flux, reading.ivar = expand(*spectrum, grid, **rules)
     except ReadError as error:
-        return refused(error, id=id_in(os.path.basename(path)))
-    return reading
+        return [refused(error, id=id_in(os.path.basename(path)))]
+    return [_refused_if_empty(reading, len(readings) > 1) for reading in readings]
+
+
+def _open(path, rows):
+    """The spectra of a file: `Reading`s, and (flux, error, good), each of many rows."""
+    if first_bytes(path).startswith(ZIP):
+        return read_npz(path)
+    with open_fits(path) as hdus:
+        format = identify(hdus)
+        if format == "apStar":
+            return read_apstar(path, hdus, rows)
+        if format not in READERS:
+            raise refusal(path, format)
+        return READERS[format](path, hdus)
+
+
+def _refused_if_empty(reading, one_of_many):
+    if reading.ivar.any():
+        return reading
+    what = reading.meta["row"] if one_of_many else "it"
+    if what == "visit":
+        what = f"visit {reading.meta['visit']}"
+    error = ReadError(reading.file, f"{what} has no good pixel", reading.format)
+    return refused(error, id=reading.id)

@@ -1,17 +1,25 @@
-"""Read one APOGEE file: aspcapStar, or an npz archive of pixels."""
+"""Read one APOGEE file that is normalised: aspcapStar, or an npz archive of pixels."""
 
 import os
 import re
 
 import numpy as np
 
+from specxfer._grids import APOGEE_R
 from specxfer.io._apogee_pixels import good_pixels, grid_pixels
 from specxfer.io._collect import Reading
 from specxfer.io._errors import ReadError
-from specxfer.io._files import identify, integer, number, refusal, text
-from specxfer.io._fits import first_row, open_fits, shape_of
+from specxfer.io._files import integer, number, text
+from specxfer.io._fits import first_row, shape_of
 
-__all__ = ["id_in", "read_aspcapstar", "read_npz"]
+__all__ = [
+    "check_grid",
+    "id_in",
+    "origin",
+    "read_aspcapstar",
+    "read_npz",
+    "star_name",
+]
 
 RELEASES = {"r3": "DR10", "r5": "DR12", "r6": "DR13", "r8": "DR14", "r12": "DR16"}
 
@@ -32,31 +40,34 @@ NPZ_NAMES = {
 }
 
 
-def read_aspcapstar(path):
+def read_aspcapstar(path, hdus):
     """An aspcapStar file: its `Reading`, and (flux, error, good) of its pixels."""
-    with open_fits(path) as hdus:
-        format = identify(hdus)
-        if format != "aspcapStar":
-            raise refusal(path, format)
-        shapes = [shape_of(hdu) for hdu in hdus[1:3]]
-        if len(set(shapes)) != 1 or len(shapes) != 2:
-            raise ReadError(path, f"flux and error have shapes {shapes}", format)
-        _check_grid(path, hdus[1].header, format)
-        flux = np.asarray(hdus[1].data, np.float64)
-        error = np.asarray(hdus[2].data, np.float64)
-        table = first_row(hdus[4], COLUMNS) if len(hdus) > 4 else {}
-        header = hdus[0].header
-    star = text(header, "OBJ") or text(table, "APOGEE_ID")
-    meta = {**_parameters(header, table), **_origin(path, table)}
-    star = star or id_in(os.path.basename(path)) or os.path.basename(path)
-    reading = Reading(path, star, format, meta={**meta, "apogee_id": star})
+    format = "aspcapStar"
+    shapes = [shape_of(hdu) for hdu in hdus[1:3]]
+    if len(set(shapes)) != 1 or len(shapes) != 2:
+        raise ReadError(path, f"flux and error have shapes {shapes}", format)
+    check_grid(path, hdus[1].header, format)
+    flux = np.asarray(hdus[1].data, np.float64)
+    error = np.asarray(hdus[2].data, np.float64)
+    table = first_row(hdus[4], COLUMNS) if len(hdus) > 4 else {}
+    header = hdus[0].header
+    star = star_name(path, text(header, "OBJ") or text(table, "APOGEE_ID"))
+    meta = {
+        "apogee_id": star,
+        **_parameters(header, table),
+        **origin(path, text(table, "FILE")),
+        "row": "combined",
+        "normalised_by": "survey",
+    }
+    reading = Reading(path, star, format, meta=meta, resolution=np.full(3, APOGEE_R))
     if len(table) == 0:
         reading.status, reading.reason = "partial", "it has no table of parameters"
-    return reading, (flux, error, np.ones(flux.shape, bool))
+    return [reading], (flux[None], error[None], np.ones((1, flux.size), bool))
 
 
-def _check_grid(path, header, format):
-    start, step = number(header, "CRVAL1"), number(header, "CDELT1")
+def check_grid(path, header, format, keys=("CRVAL1", "CDELT1")):
+    """Refuse a header whose wavelengths are not those of the common grid."""
+    start, step = (number(header, key) for key in keys)
     if abs(start - 4.179) > 1e-7 or abs(step - 6e-6) > 1e-11:  # False where unknown
         raise ReadError(
             path,
@@ -90,12 +101,16 @@ def _parameters(header, table):
     }
 
 
-def _origin(path, table):
+def origin(path, file):
     """Survey and release: the latter from the name of the file that was combined."""
-    names = f"{text(table, 'FILE')} {os.path.basename(path)}"
-    found = re.search(r"-(?:(r\d+)|(dr\d+))-", names)
+    found = re.search(r"-(?:(r\d+)|(dr\d+))-", f"{file} {os.path.basename(path)}")
     release = RELEASES.get(found[1]) or found[2] if found else ""
     return {"survey": "APOGEE", "release": (release or "").upper()}
+
+
+def star_name(path, said):
+    """What the file says of the star's name, else what its own name does."""
+    return said or id_in(os.path.basename(path)) or os.path.basename(path)
 
 
 def id_in(name):
@@ -132,8 +147,10 @@ def read_npz(path):
     pixels = _pixels_of(path, arrays, format)
     stem = os.path.splitext(os.path.basename(path))[0]
     star = star or id_in(stem) or stem
-    meta = {"apogee_id": star, "survey": "APOGEE"}
-    return Reading(path, star, format, meta=meta), pixels
+    meta = {"apogee_id": star, "survey": "APOGEE", "row": "combined"}
+    meta["normalised_by"] = "survey"
+    reading = Reading(path, star, format, meta=meta, resolution=np.full(3, APOGEE_R))
+    return [reading], [array[None] for array in pixels]
 
 
 def _pixels_of(path, arrays, format):

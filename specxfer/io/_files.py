@@ -33,11 +33,10 @@ HINTS = {
     "APOGEE pixels": "use read_apogee",
     "GALAH DR3": "use read_galah",
     "GALAH DR4": "use read_galah",
-    "apStar": "it is not continuum-normalised, which is not supported yet: give the "
-    "aspcapStar file of the star",
-    "apVisit": "a single visit in the observed frame, not continuum-normalised, which "
-    "is not supported yet: give the aspcapStar file of the star",
-    "mwmStar": "SDSS-V files are not supported yet",
+    "apStar": "use read_apogee",
+    "apVisit": "use read_apogee",
+    "mwmStar": "use read_apogee",
+    "mwmVisit": "its visits are not all at rest: give the mwmStar file of the star",
     "GALAH DR4 fit": "the fit product is not supported yet: give the four CCD files "
     "of the spectrum",
     "FITS table": "it holds a table and no spectrum",
@@ -70,7 +69,7 @@ def identify(hdus):
     Returns
     -------
     str
-        One of "aspcapStar", "apStar", "apVisit", "mwmStar", "GALAH DR3",
+        One of "aspcapStar", "apStar", "apVisit", "mwmStar", "mwmVisit", "GALAH DR3",
         "GALAH DR4", "GALAH DR4 fit", "FITS table", "FITS".
     """
     start = number(hdus[0].header, "CRVAL1")
@@ -85,7 +84,9 @@ def identify(hdus):
         columns = {name.upper() for name in hdus[1].columns.names}
         if {"WAVE", "SOB", "UOB"} <= columns:
             return "GALAH DR4 fit"
-        return "mwmStar" if len(hdus) >= 5 and "FLUX" in columns else "FITS table"
+        if {"FLUX", "IVAR", "SDSS_ID"} <= columns and len(hdus) >= 5:
+            return "mwmVisit" if "MJD" in columns else "mwmStar"
+        return "FITS table"
     shape = shape_of(hdus[1])
     if shape and shape[-1] == APOGEE_PIXELS:
         # apStar has an integer mask where aspcapStar has its model

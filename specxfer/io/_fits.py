@@ -12,7 +12,14 @@ from astropy.utils.exceptions import AstropyWarning
 
 from specxfer.io._errors import ReadError
 
-__all__ = ["ZIP", "first_bytes", "first_row", "open_fits", "shape_of"]
+__all__ = [
+    "ZIP",
+    "first_bytes",
+    "first_row",
+    "open_fits",
+    "shape_of",
+    "table_rows",
+]
 
 ZIP, GZIP = b"PK\x03\x04", b"\x1f\x8b"
 DAMAGE = ".*truncated|Error validating header"  # astropy goes on without the rest
@@ -67,14 +74,25 @@ def shape_of(hdu):
 
 def first_row(hdu, names):
     """The first row of a table, as {name: array or bytes}, as far as it has `names`."""
-    if not isinstance(hdu, fits.BinTableHDU) or hdu.header["NAXIS2"] < 1:
-        return {}
+    rows = table_rows(hdu, names, 1)
+    return rows[0] if rows else {}
+
+
+def table_rows(hdu, names, n_rows=None):
+    """The (first) rows of a table, each as {name: array or bytes}."""
+    if not isinstance(hdu, fits.BinTableHDU):
+        return []
+    n_rows = (
+        hdu.header["NAXIS2"] if n_rows is None else min(n_rows, hdu.header["NAXIS2"])
+    )
+    if n_rows < 1:
+        return []
     # hdu.data would describe all columns a second time: twice the time of a whole file
     kind = hdu.columns.dtype.newbyteorder(">")
     if kind.itemsize != (n_bytes := hdu.header["NAXIS1"]):
         raise ValueError(f"a row has {n_bytes} bytes, its columns {kind.itemsize}")
     file = hdu.fileinfo()["file"]
     file.seek(hdu.fileinfo()["datLoc"])
-    row = np.frombuffer(file.read(kind.itemsize), kind)[0]
+    rows = np.frombuffer(file.read(n_rows * kind.itemsize), kind)
     plain = [c.name for c in hdu.columns if c.bscale is None and c.bzero is None]
-    return {name: row[name] for name in plain if name in names}
+    return [{name: row[name] for name in plain if name in names} for row in rows]

@@ -6,18 +6,28 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.polynomial.legendre import legval, legvander
 from sklearn.base import OneToOneFeatureMixin, _fit_context
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from specxfer.continuum import (
+    FLOOR,
+    MIN_SPAN,
+    checked_clip,
+    chip_continua,
+    chip_pixels,
+    clipped,
+    products_of,
+    rowwise,
+    scaled,
+    solve,
+)
 from specxfer.lines import Line, window_pixels
 from specxfer.preprocessing._transformer import SpectraTransformer
+from specxfer.preprocessing._windows import pixel_mask
 from specxfer.spectra import Spectra
 
 BLOCK_ROWS = 256  # fixed, so that sums do not depend on how the rows are stored
 N_CLIPS = 4
-MIN_SCATTER = 0.003  # no noise-free spectrum is clipped where a noisy one is not
-FLOOR = 0.01  # how far even continuum pixels are from the mean star's, continuum units
-MIN_SPAN = 0.75  # of a chip's continuum pixels: less would be extrapolation
 
 
 class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
@@ -26,7 +36,10 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
     Two surveys, and a synthetic spectrum and an observed one, put the continuum in
     different places. Here the continuum pixels of each chip are learned from the
     training spectra; any spectrum, whatever normalised it before, is divided there by
-    the training mean, and a low polynomial through these ratios is divided out.
+    the training mean, and a low polynomial through these ratios is divided out. Or,
+    for spectra of other stars than those of the training set or in counts, each
+    spectrum gets the continuum that `specxfer.continuum.fit_continuum` finds in it
+    alone. Either rule serves any survey.
 
     Parameters
     ----------
@@ -36,16 +49,25 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
     fraction : float, default=0.2
         Fraction of the pixels of each segment taken as continuum: those with the
         highest mean less standard deviation over the training spectra, which are high
-        and quiet.
+        and quiet. Not used if `reference` is None or `continuum` is given.
     n_segments : int, default=8
         Segments of each chip, so that continuum pixels lie all along it.
-    clip : float, default=3.0
-        Pixels further than this many robust standard deviations (0.003 at least) from
-        the polynomial, on either side, are left out; four times over.
+    clip : float or (low, high), optional
+        Pixels further below or above the polynomial than this many robust standard
+        deviations (0.003 at least) are left out, time and again; a float holds for both
+        sides. By default 3.0; (1.0, 3.0) for a spectrum by itself without `continuum`,
+        since lines are below.
     exclude : Line, (lo, hi) or list of these, optional
         Wavelength intervals in Å without continuum pixels: telluric bands, wide wings.
         Pairs are in the medium of the spectra; lines are converted to it. What lies
         outside the grid is ignored. The pixels are normalised like the others.
+    continuum : slice, array-like of bool or int, Line or list of windows, optional
+        Fixed continuum pixels, in place of those learned from the training set: a
+        slice, a mask, pixel numbers, or windows like those of `exclude` (a lone pair
+        of ints counts as pixel numbers).
+    reference : {"mean"} or None, default="mean"
+        What the spectrum is divided by before the polynomial is fitted: the mean of the
+        training spectra, or nothing.
     wave : array-like of shape (n_pixels,), optional
         Wavelengths in Å of plain arrays, which tell the chips apart; without them an
         array is one chip. `Spectra` have their own.
@@ -55,7 +77,8 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
     Attributes
     ----------
     continuum_ : ndarray of bool of shape (n_features_in_,)
-        The continuum pixels.
+        The continuum pixels; with ``reference=None`` those among which each spectrum's
+        own are found.
     mean_ : ndarray of shape (n_features_in_,)
         Mean training spectrum; NaN at pixels that no star has.
     wave_, medium_ : ndarray of shape (n_features_in_,) and str, or None
@@ -70,9 +93,12 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
     the range of the chip's continuum pixels, or a polynomial that is not positive all
     along the chip. A wrong continuum would look like abundances.
 
-    Clipping is symmetric, and the pixels are chosen from the training set, not from
-    the spectrum itself: a rule such as "the highest pixels" would find a higher
-    continuum in a noisier spectrum.
+    By default clipping is symmetric, and the pixels are chosen from the training set,
+    not from the spectrum itself: a rule such as "the highest pixels" would find a
+    higher continuum in a noisier spectrum. A spectrum by itself gets a
+    pseudo-continuum, whose level depends on its lines and its noise: see
+    `specxfer.continuum.fit_continuum` for how much. A higher `degree`, such as 4, suits
+    spectra in counts.
 
     Where noise is known a pixel's weight is 1 / (variance + 0.01²), since no star's
     continuum pixels are quite those of the mean star. The ivar of the output is that
@@ -100,8 +126,10 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
         "degree": [Interval(Integral, 0, None, closed="left")],
         "fraction": [Interval(Real, 0, 1, closed="right")],
         "n_segments": [Interval(Integral, 1, None, closed="left")],
-        "clip": [Interval(Real, 0, None, closed="neither")],
+        "clip": [Interval(Real, 0, None, closed="neither"), "array-like", None],
         "exclude": ["array-like", Line, None],
+        "continuum": ["array-like", slice, Line, None],
+        "reference": [StrOptions({"mean"}), None],
     }
 
     def __init__(
@@ -110,8 +138,10 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
         *,
         fraction=0.2,
         n_segments=8,
-        clip=3.0,
+        clip=None,
         exclude=None,
+        continuum=None,
+        reference="mean",
         wave=None,
         medium=None,
     ):
@@ -120,6 +150,8 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
         self.n_segments = n_segments
         self.clip = clip
         self.exclude = exclude
+        self.continuum = continuum
+        self.reference = reference
         self.wave = wave
         self.medium = medium
 
@@ -144,25 +176,36 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
             no wavelengths.
         """
         X = self._check_X(X, reset=True)
+        alone = self.reference is None
+        by_itself = (1.0, 3.0) if alone and self.continuum is None else (3.0, 3.0)
+        self._limits = checked_clip(self.clip, by_itself)
         self.mean_, scatter = _moments(X)
         usable = self.mean_ > 0  # and so seen
         if self.exclude is not None:
             usable &= ~window_pixels(self.exclude, X.wave, X.medium, outside="ignore")
-        self.continuum_ = np.zeros(X.shape[1], dtype=bool)
-        for pixels in self._chips():
-            usable_here = pixels[usable[pixels]]
-            for segment in np.array_split(usable_here, self.n_segments):
-                quality = (self.mean_ - scatter)[segment]
-                best = np.argsort(-quality, kind="stable")
-                n_best = max(1, round(self.fraction * len(segment)))
-                self.continuum_[segment[best[:n_best]]] = True
-        self._fits = [self._chip_fit(pixels) for pixels in self._chips()]
+        if self.continuum is not None:
+            self.continuum_ = usable & self._fixed_pixels(X)
+        elif alone:
+            self.continuum_ = usable
+        else:
+            self.continuum_ = self._high_and_quiet(usable, self.mean_ - scatter)
+        if alone:
+            self._fits = chip_continua(
+                self.wave_,
+                self.chip_,
+                self.degree,
+                self.continuum_,
+                fixed=self.continuum is not None,
+            )
+        else:
+            self._fits = [self._chip_fit(pixels) for pixels in chip_pixels(self.chip_)]
         if not any(self._fits):
             raise ValueError(
-                f"no chip has two continuum pixels: X has {X.shape[1]} feature(s), "
-                f"{int(usable.sum())} of them with a positive mean and outside "
-                "exclude=. Check the masks, the units (Å) of exclude, and that the "
-                "spectra are flux and not residuals."
+                f"no chip has {f'degree + 2 = {self.degree + 2}' if alone else 'two'} "
+                f"continuum pixels: X has {X.shape[1]} feature(s), {int(usable.sum())} "
+                "of them with a positive mean and outside exclude=. Check the masks, "
+                "the units (Å) of exclude and continuum, and that the spectra are flux "
+                "and not residuals."
             )
         return self
 
@@ -184,7 +227,7 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
         ivar = np.zeros(spectra.shape, spectra.dtype) if spectra.has_noise else None
         for rows, block in spectra.iter_blocks(BLOCK_ROWS):
             for fit in filter(None, self._fits):
-                continuum = fit.continuum(block, self.clip)
+                continuum = fit.continuum(block, self._limits)
                 flux[rows, fit.pixels] = block.flux[:, fit.pixels] / continuum
                 if ivar is not None:
                     weight = block.weights()[:, fit.pixels] * continuum**2
@@ -198,17 +241,30 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
         tags.input_tags.positive_only = True  # on average: noise may go below 0
         return tags
 
-    def _chips(self):
-        """The pixels of each chip."""
-        order = np.argsort(self.chip_, kind="stable")
-        return np.split(order, np.flatnonzero(np.diff(self.chip_[order])) + 1)
+    def _fixed_pixels(self, X):
+        given = self.continuum
+        numbers = isinstance(given, slice) or (
+            not isinstance(given, Line)
+            and all(isinstance(i, Integral | np.bool_) for i in given)
+        )
+        if numbers:
+            return pixel_mask(given, X.shape[1])
+        return window_pixels(given, X.wave, X.medium, outside="ignore")
+
+    def _high_and_quiet(self, usable, quality):
+        chosen = np.zeros(len(usable), dtype=bool)
+        for pixels in chip_pixels(self.chip_):
+            for segment in np.array_split(pixels[usable[pixels]], self.n_segments):
+                best = np.argsort(-quality[segment], kind="stable")
+                n_best = max(1, round(self.fraction * len(segment)))
+                chosen[segment[best[:n_best]]] = True
+        return chosen
 
     def _chip_fit(self, pixels):
         chosen = np.flatnonzero(self.continuum_[pixels])
         if len(chosen) < 2:
             return None
-        at = pixels.astype(float) if self.wave_ is None else self.wave_[pixels]
-        at = 2 * (at - at[0]) / (at[-1] - at[0]) - 1
+        at = scaled(self.wave_, pixels)
         degree = min(self.degree, len(chosen) - 2)
         return _ChipFit(pixels, at, chosen, self.mean_[pixels[chosen]], degree)
 
@@ -246,15 +302,16 @@ class _ChipFit:
             weight *= self.mean**2
             weight /= 1 + weight * FLOOR**2
         basis = legvander(at, self.degree)
-        products = (basis[:, :, None] * basis[:, None, :]).reshape(len(at), -1)
+        products = products_of(basis)
         keep = good
         for _ in range(N_CLIPS):
-            coef = _solve(np.where(keep, weight, 0), ratio, basis, products)
-            before, keep = keep, _clip(ratio - _rowwise(coef, basis.T), good, clip)
+            coef = solve(np.where(keep, weight, 0), ratio, basis, products)
+            residual = ratio - rowwise(coef, basis.T)
+            before, keep = keep, clipped(residual, good, clip)
             if (keep == before).all():
                 break
         else:
-            coef = _solve(np.where(keep, weight, 0), ratio, basis, products)
+            coef = solve(np.where(keep, weight, 0), ratio, basis, products)
         coef[~self._is_known(keep)] = np.nan
         continuum = legval(self.at, coef.T[:, :, None], tensor=False)
         continuum[~(continuum > 0).all(axis=1)] = np.nan
@@ -266,39 +323,6 @@ class _ChipFit:
         span = np.where(keep, at, -np.inf).max(1) - np.where(keep, at, np.inf).min(1)
         enough = keep.sum(axis=1) >= self.degree + 2
         return enough & (span >= MIN_SPAN * (at[-1] - at[0]))
-
-
-def _solve(weight, values, basis, products):
-    """Coefficients of the weighted least-squares fit of each row, (n, n_basis)."""
-    size = basis.shape[1]
-    scale = np.maximum(weight.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    weight = weight / scale
-    normal = _rowwise(weight, products).reshape(-1, size, size)
-    normal += 1e-12 * np.eye(size)  # rows without weight are refused later
-    return np.linalg.solve(normal, _rowwise(weight * values, basis)[..., None])[..., 0]
-
-
-def _rowwise(rows, matrix):
-    """``rows @ matrix``, one row at a time: a row's bits owe nothing to its company."""
-    return np.matmul(rows[:, None, :], matrix)[:, 0]
-
-
-def _clip(residual, good, clip):
-    """Pixels within `clip` robust standard deviations of the row's median."""
-    residual = residual - _median(residual, good)
-    sigma = 1.4826 * _median(np.abs(residual), good)
-    return good & (np.abs(residual) <= clip * np.maximum(sigma, MIN_SCATTER))
-
-
-def _median(values, good):
-    """Median of the good values of each row, (n, 1); of none, anything."""
-    ordered = np.sort(np.where(good, values, np.inf), axis=1)
-    middle = np.maximum(good.sum(axis=1, keepdims=True) - 1, 0)
-    low, high = (
-        np.take_along_axis(ordered, m, 1) for m in (middle // 2, -(-middle // 2))
-    )
-    median = (low + high) / 2
-    return np.where(np.isfinite(median), median, 0)
 
 
 def _moments(X):

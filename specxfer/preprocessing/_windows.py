@@ -30,11 +30,12 @@ def chosen_pixels(windows, pixels, pad, wave, medium, n_pixels):
             windows = as_windows(windows, medium) + np.array([-pad, pad])
         chosen |= window_pixels(windows, wave, medium)
     if pixels is not None:
-        chosen |= _pixel_mask(pixels, n_pixels)
+        chosen |= pixel_mask(pixels, n_pixels)
     return chosen
 
 
-def _pixel_mask(pixels, n_pixels):
+def pixel_mask(pixels, n_pixels):
+    """The mask of a slice, a mask or pixel numbers."""
     mask = np.zeros(n_pixels, dtype=bool)
     if not isinstance(pixels, slice):
         pixels = np.asarray(pixels)

@@ -22,14 +22,29 @@ def wcs(start, step, pixel=1.0):
     return header
 
 
+def apogee_lines(pixel):
+    """A giant of one line every 100 pixels of the common grid."""
+    return 1 - 0.3 * np.exp(-0.5 * ((pixel % 100 - 50) / 2.0) ** 2)
+
+
 def apogee_flux():
-    """A giant of one line every 100 pixels; 0 in the gaps."""
-    pixel = np.arange(8575)
-    flux = 1 - 0.3 * np.exp(-0.5 * ((pixel % 100 - 50) / 2.0) ** 2)
+    """A giant, and 0 in the gaps; and which pixels are on a chip."""
     on_chip = np.zeros(8575, bool)
     for start, stop in CHIPS:
         on_chip[start:stop] = True
-    return np.where(on_chip, flux, 0).astype(">f4"), on_chip
+    return np.where(on_chip, apogee_lines(np.arange(8575)), 0).astype(">f4"), on_chip
+
+
+def apogee_continuum(pixel):
+    """In the survey's unit, 1e-17 erg/s/cm²/Å: what a reader must divide out."""
+    x = (pixel - 4287) / 4287
+    return 300 * (1 - 0.2 * x + 0.1 * x**2)
+
+
+def lsf(sigma, size):
+    """26 coefficients: a Gaussian of `sigma` pixels over pixels of `size`, no wings."""
+    orders, wings = [5, 1, 1, 1, 1, 1, 0], [1, 2, 0, 0, 0.0, 1.0]
+    return np.array([size, 4287, *orders, sigma, *np.zeros(10), *wings])
 
 
 def aspcapstar(path, *, flux=None, error=None, obj="2M00000000+0000001", table=True):
@@ -58,19 +73,137 @@ def aspcapstar(path, *, flux=None, error=None, obj="2M00000000+0000001", table=T
     return path
 
 
-def apstar(path, n_visits=2):
-    shape = (8575,) if n_visits == 1 else (n_visits + 2, 8575)
-    grid = wcs(4.179, 6e-6)
-    images = [np.ones(shape, ">i2" if i == 3 else ">f4") for i in range(1, 8)]
-    hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(a, grid) for a in images)]
-    hdus += [fits.ImageHDU(np.zeros(26)), fits.BinTableHDU(np.zeros(1, [("A", "f4")]))]
+def apstar(path, n_visits=2, *, obj="2M00000000+0000001", edit=None, **cards):
+    """Visits of S/N 100; `edit` is given the list of HDUs before it is written."""
+    plain, on_chip = apogee_flux()
+    scale = np.array([1.0, 1.0, *(0.8 + 0.1 * np.arange(n_visits))])
+    flux = scale[:, None] * plain * apogee_continuum(np.arange(8575))
+    error = 0.01 * flux * np.r_[[n_visits**-0.5] * 2, np.ones(n_visits)][:, None]
+    error = np.where(on_chip, error, 1e10)
+    mask = np.zeros(flux.shape, ">i2")
+    mask[:, ~on_chip] = 1
+    arrays = [flux, error, mask, flux, np.where(on_chip, error, np.inf), flux, error]
+    if n_visits == 1:
+        arrays = [a[0] for a in arrays]
+    header = {"OBJID": obj, "NVISITS": n_visits, "TELESCOP": "apo25m", "SNR": 140.0}
+    header |= {"VRAD": 0.0, "VHELIO": -72.95, "VSCATTER": 0.006, "STARFLAG": 512}
+    for i in range(1, n_visits + 1):
+        header |= {
+            f"SFILE{i}": f"apVisit-r6-6896-{56375 + i}-{240 + i}.fits",
+            f"JD{i}": 2456376.0 + i,
+            f"FIBER{i}": 240 + i,
+            f"BC{i}": 29.0 + i,
+            f"VRAD{i}": -102.0,
+            f"VHELIO{i}": -73.0 + i,
+            f"SNRVIS{i}": 100.0 + i,
+            f"FLAG{i}": 1 << i,
+        }
+    hdus = [fits.PrimaryHDU()]
+    hdus[0].header.update({**header, **cards})
+    for data in arrays:
+        kind = ">i2" if data.dtype.kind == "i" else ">f4"
+        hdus.append(fits.ImageHDU(data.astype(kind), wcs(4.179, 6e-6)))
+    hdus += [fits.ImageHDU(lsf(1.3, 1.0)), fits.BinTableHDU(np.zeros(1, [("A", "f4")]))]
+    if edit is not None:
+        edit(hdus)
     fits.HDUList(hdus).writeto(path, overwrite=True)
     return path
 
 
-def apvisit(path):
-    images = [fits.ImageHDU(np.ones((3, 4096), ">f4")) for _ in range(4)]
-    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path, overwrite=True)
+def apvisit(
+    path, velocity=83.0, *, n_pixels=4096, obj="2M00000000+0000001", edit=None, **cards
+):
+    """A visit at `velocity` km/s against the spectrograph, red to blue, descending."""
+    ends = ((16955, 16473), (16435, 15857), (15810, 15143))
+    x = np.linspace(0, 1, n_pixels)
+    wave = np.array([a + (b - a) * (x + 0.1 * (x**2 - x)) for a, b in ends])
+    pixel = (np.log10(wave / (1 + velocity / C)) - 4.179) / 6e-6
+    flux = apogee_continuum(pixel) * apogee_lines(pixel)
+    mask = np.zeros(flux.shape, ">i2")
+    mask[:, :5] = 129
+    arrays = [flux, 0.01 * flux, mask, wave, *[flux] * 4, np.zeros((3, 14))]
+    arrays.append(np.array([lsf(s, 4096 / n_pixels) for s in (2.7, 2.3, 1.9)]))
+    header = {"OBJID": obj, "TELESCOP": "apo25m", "PLATE": "5095", "MJD5": 55844}
+    header |= {"FIBERID": 128, "SNR": 45.0, "STARFLAG": 512, "CCPEAK": 0.5}
+    header |= {"BC": 11.25, "VRAD": velocity, "VHELIO": velocity + 11.25}
+    hdus = [fits.PrimaryHDU()]
+    for key, value in {**header, **cards}.items():
+        if value is not None:
+            hdus[0].header[key] = value
+    for i, data in enumerate(arrays, 1):
+        kind = ">i2" if i == 3 else ">f8" if i in (4, 9, 10) else ">f4"
+        hdus.append(fits.ImageHDU(data.astype(kind)))
+    columns = [
+        fits.Column("APOGEE_ID", "18A", array=[obj]),
+        fits.Column("FILE", "31A", array=["apVisit-r8-5095-55844-128.fits"]),
+        fits.Column("VREL", "E", array=[velocity]),
+        fits.Column("VHELIO", "E", array=[velocity + 11.25]),
+        fits.Column("BC", "E", array=[11.25]),
+    ]
+    hdus.append(fits.BinTableHDU.from_columns(columns))
+    if edit is not None:
+        edit(hdus)
+    fits.HDUList(hdus).writeto(path, overwrite=True)
+    return path
+
+
+def mwmstar_table(instrument, observatory, n_rows, obj, visit=False):
+    """An HDU of a mwmStar file, its columns named as by the survey's pipeline."""
+    n_pixels = {"APOGEE": 8575, "BOSS": 4648}[instrument]
+    pixel = np.arange(n_pixels)
+    flux = apogee_lines(pixel) * apogee_continuum(pixel)
+    ivar = (0.01 * flux) ** -2.0
+    wave = 10 ** (4.179 + 6e-6 * pixel)
+    if instrument == "APOGEE":
+        on_chip = apogee_flux()[1]
+        flux, ivar = np.where(on_chip, flux, 0), np.where(on_chip, ivar, 1e-20)
+    telescope = {"APO": "apo25m", "LCO": "lco25m"}[observatory]
+    values = {
+        "release": ("5A", "sdss5"),
+        "filetype": ("7A", "mwmStar"),
+        "v_astra": ("5A", "0.6.0"),
+        "healpix": ("J", 3),
+        "sdss_id": ("K", 54392544),
+        "obj": ("18A", obj),
+        "telescope": ("6A", telescope),
+        **({"mjd": ("J", 59804)} if visit else {}),
+        "min_mjd": ("J", 59804),
+        "max_mjd": ("J", 59866),
+        "n_visits": ("J", 4),
+        "n_good_visits": ("J", 3),
+        "snr": ("E", 120.0),
+        "mean_fiber": ("E", 77.5),
+        "spectrum_flags": ("K", 512),
+        "v_rad": ("E", -12.5),
+        "std_v_rad": ("E", 0.125),
+        "wavelength": (f"{n_pixels}E", wave),
+        "flux": (f"{n_pixels}E", flux),
+        "ivar": (f"{n_pixels}E", ivar),
+        "pixel_flags": (f"{n_pixels}E", np.zeros(n_pixels)),
+        "continuum": (f"{n_pixels}E", np.ones(n_pixels)),
+    }
+    columns = []
+    for name, (kind, value) in values.items():
+        if n_rows == 0:  # as the pipeline writes a table without spectra
+            columns.append(fits.Column(name, "0E" if np.ndim(value) else kind))
+        else:
+            columns.append(fits.Column(name, kind, array=[value] * n_rows))
+    hdu = fits.BinTableHDU.from_columns(columns, name=f"{instrument}/{observatory}")
+    if instrument == "APOGEE":
+        hdu.header.update({"CRVAL": 4.179, "CDELT": 6e-6, "NPIXELS": 8575})
+    return hdu
+
+
+def mwmstar(path, n_rows=(1, 1), *, obj="2M00000000+0000001", edit=None, visit=False):
+    """Rows of APOGEE at Apache Point and Las Campanas, after one of BOSS."""
+    primary = fits.PrimaryHDU()
+    primary.header.update({"SDSS_ID": 54392544, "APOGEEID": obj, "V_ASTRA": "0.6.0"})
+    tables = [("BOSS", "APO", 1), ("BOSS", "LCO", 0)]
+    tables += [("APOGEE", "APO", n_rows[0]), ("APOGEE", "LCO", n_rows[1])]
+    hdus = [primary, *(mwmstar_table(*table, obj, visit) for table in tables)]
+    if edit is not None:
+        edit(hdus)
+    fits.HDUList(hdus).writeto(path, overwrite=True)
     return path
 
 
@@ -162,6 +295,8 @@ def write():
         aspcapstar=aspcapstar,
         apstar=apstar,
         apvisit=apvisit,
+        mwmstar=mwmstar,
+        apogee_lines=apogee_lines,
         pixels_npz=pixels_npz,
         galah_dr3=galah_dr3,
         galah_dr4=galah_dr4,

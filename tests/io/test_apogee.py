@@ -31,7 +31,7 @@ def test_aspcapstar(write, tmp_path):
     assert np.isnan(X.flux[0, ~on_chip]).all()
     assert (X.ivar[0, ~on_chip] == 0).all()
     assert list(X.ids) == ["2M12345678-1234567"]
-    assert list(X.resolution) == [22_500]
+    assert X.resolution.tolist() == [[22_500] * 3]
     assert dict(zip(report.colnames, report[0])) == {
         "file": str(path),
         "id": "2M12345678-1234567",
@@ -203,9 +203,7 @@ def test_from_pixels_refuses(arguments, message):
 # -------------------------------------------------------------------------- refusals
 def test_other_formats_are_named(write, tmp_path):
     files = {
-        "apStar": write.apstar(tmp_path / "a.fits"),
-        "apStar ": write.apstar(tmp_path / "b.fits", n_visits=1),
-        "apVisit": write.apvisit(tmp_path / "c.fits"),
+        "mwmVisit": write.mwmstar(tmp_path / "a.fits", visit=True),
         "GALAH DR4": write.galah_dr4(tmp_path, 210101001001001, ccds=[1])[0],
         "GALAH DR3": write.galah_dr3(tmp_path, 131216002601003, ccds=[1])[0],
         "GALAH DR4 fit": write.galah_fit(tmp_path / "fit.fits"),
@@ -213,11 +211,35 @@ def test_other_formats_are_named(write, tmp_path):
     X, report = read_apogee(list(files.values()))
     assert len(X) == 0
     assert X.shape == (0, 8575)
-    assert list(report["format"]) == [name.strip() for name in files]
-    reasons = list(report["reason"])
-    assert all("not continuum-normalised" in reason for reason in reasons[:3])
-    assert all("use read_galah" in reason for reason in reasons[3:5])
-    assert all("not supported yet" in reasons[i] for i in (0, 1, 2, 5))
+    assert list(report["format"]) == list(files)
+    assert "give the mwmStar" in report["reason"][0]
+    assert all("use read_galah" in reason for reason in report["reason"][1:3])
+
+
+def test_one_call_reads_all_formats(write, tmp_path):
+    """One star in five forms: the same rows of one `Spectra`, after their continuum."""
+    obj = "2M12345678-1234567"
+    paths = [
+        write.aspcapstar(tmp_path / "a.fits", obj=obj),
+        write.apstar(tmp_path / "b.fits", obj=obj),
+        write.apvisit(tmp_path / "c.fits", obj=obj),
+        write.mwmstar(tmp_path / "d.fits", obj=obj),
+    ]
+    flux, on_chip = write.apogee_flux()
+    pixels = dict.fromkeys(["normalized_flux", "normalized_error"], flux[on_chip])
+    paths.append(write.pixels_npz(tmp_path / f"{obj}.npz", **pixels))
+    X, report = read_apogee(paths)
+    assert set(X.ids) == {obj}
+    assert list(report["format"]) == [
+        *("aspcapStar", "apStar", "apVisit", "mwmStar", "mwmStar", "APOGEE pixels")
+    ]
+    assert X.resolution.shape == (6, 3)
+    assert list(X.meta["normalised_by"] == "survey") == [True, *[False] * 4, True]
+    seen = X.valid().all(axis=0)
+    assert seen[on_chip].mean() > 0.98
+    # a hundredth of a pixel of the continuum is all that may differ, and sampling
+    assert np.ptp(X.flux[:, seen], axis=0).max() < 0.012
+    assert len(X[X.ids == obj].concatenate([X[:2], X[2:]])) == 6
 
 
 def test_another_grid_is_refused(write, tmp_path):
@@ -307,10 +329,8 @@ def test_in_parallel_and_in_order(write, tmp_path, capsys):
 
 # ------------------------------------------------------------------------ real files
 def test_real_aspcapstar(shared):
-    X, report = read_apogee(shared / "real" / "apogee_dr13")
-    read = report["status"] == "read"
-    assert read.sum() == 12
-    assert {*report["format"][~read]} == {"apStar", "apVisit"}
+    X, report = read_apogee(str(shared / "real" / "apogee_dr13" / "aspcapStar*"))
+    assert list(report["status"]) == ["read"] * 12
     row = list(X.ids).index("2M17334253-1654573")
     assert X.meta["snr"][row] == pytest.approx(186.493)
     assert X.meta["rv_com"][row] == pytest.approx(-72.9519)
@@ -319,7 +339,7 @@ def test_real_aspcapstar(shared):
     assert {*X.meta["release"]} == {"DR13"}
     good = X.valid()
     assert good[row].sum() == 6984
-    assert (good[:, on_chips()].sum(1) == report["n_good"][read]).all()
+    assert (good[:, on_chips()].sum(1) == report["n_good"]).all()
     assert X.ivar.max() == pytest.approx(1 / 0.005**2)
     assert 0.9 < np.nanmedian(X.flux[row]) < 1.02
 
@@ -345,7 +365,7 @@ def test_real_pixels(shared):
 def test_everything_else_real_is_refused_with_a_reason(shared):
     X, report = read_apogee(shared / "real")
     refused = report["status"] == "refused"
-    assert len(X) == (~refused).sum() == 13
+    assert len(X) == (~refused).sum() == 13 + 6 + 1
     assert all(report["reason"][refused])
     galah = [f.startswith("GALAH DR") and "fit" not in f for f in report["format"]]
     assert sum(galah) == 28

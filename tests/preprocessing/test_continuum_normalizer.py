@@ -5,6 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from specxfer import Spectra
+from specxfer.continuum import fit_continuum
+from specxfer.lines import load_lines, window_pixels
 from specxfer.preprocessing import ContinuumNormalizer
 
 WAVE = np.concatenate([np.linspace(5000, 5060, 600), np.linspace(5200, 5250, 500)])
@@ -216,6 +218,80 @@ def test_rows_labels_and_resolution_follow():
     assert list(out.ids) == ["d", "b"]
     assert list(out.meta["teff"]) == [3, 1]
     assert_array_equal(out.resolution, 2e4)
+
+
+def test_unequal_limits(stars):
+    hit = stars.flux.copy()
+    chosen = np.flatnonzero(ContinuumNormalizer().fit(stars).continuum_)
+    hit[:, chosen[::3]] -= 0.02  # nothing but absorption
+    symmetric, high, one = (
+        ContinuumNormalizer(degree=0, clip=clip)
+        .fit(stars)
+        .transform(stars.replace(flux=hit))
+        for clip in (100.0, (1.0, 100.0), (100.0, 100.0))
+    )
+    assert_array_equal(symmetric.flux, one.flux)
+    clean = np.setdiff1d(np.arange(len(WAVE)), chosen[::3])
+    error = symmetric.flux - stars.flux, high.flux - stars.flux
+    assert abs(np.mean(error[0][:, clean])) > 0.005  # of 0.02 / 3, put too high
+    assert abs(np.mean(error[1][:, clean])) < 0.001
+    default, three = (ContinuumNormalizer(clip=c).fit(stars) for c in (None, (3, 3)))
+    assert_array_equal(default.transform(hit), three.transform(hit))
+
+
+def test_a_spectrum_by_itself_needs_no_training_set_like_it(stars):
+    level = 3e4 * tilt([0.2, 0.1, -0.1])
+    alone = ContinuumNormalizer(reference=None)
+    out = alone.fit(stars[:1]).transform(
+        stars.replace(flux=stars.flux * level, ivar=np.full(stars.shape, 1e-4))
+    )
+    assert np.abs(out.flux - stars.flux).max() < 0.01
+    continuum = stars.flux * level / out.flux
+    assert_allclose(out.ivar, 1e-4 * continuum**2, rtol=1e-6)
+    expected = fit_continuum(stars.flux * level, wave=WAVE, degree=2)
+    plain = alone.transform(stars.replace(flux=stars.flux * level)).flux
+    assert_allclose(plain, stars.flux * level / expected, rtol=1e-12)
+
+
+def test_fixed_continuum_pixels(stars):
+    windows = [(lo, lo + 0.6) for lo in np.r_[5001.7:5060:2.0, 5201.7:5250:2.0]]
+    mask = window_pixels(windows, WAVE, "air")
+    first = (WAVE >= 5000) & (WAVE <= 5003)
+    pairs = [(5000.0, 5003.0)]
+    for reference in ("mean", None):
+        by_windows, by_mask, by_number = (
+            ContinuumNormalizer(continuum=c, reference=reference).fit(stars)
+            for c in (windows, mask, np.flatnonzero(mask).tolist())
+        )
+        assert_array_equal(by_windows.continuum_, mask)
+        assert_array_equal(by_mask.continuum_, mask)
+        assert_array_equal(by_number.continuum_, mask)
+        level = tilt([0.2, 0.1])
+        tilted = stars.replace(flux=stars.flux * level)
+        error = by_mask.transform(tilted).flux - stars.flux
+        assert np.abs(error).max() < 2e-3
+        elsewhere = stars.replace(flux=np.where(mask, tilted.flux, 0.5))
+        assert_array_equal(
+            by_mask.transform(elsewhere).flux[:, mask],
+            by_mask.transform(tilted).flux[:, mask],
+        )
+    line = load_lines("galah")[0]
+    normalizer = ContinuumNormalizer(continuum=[*pairs, line], exclude=(5002, 5003))
+    assert_array_equal(normalizer.fit(stars).continuum_, first & (WAVE < 5002))
+    assert ContinuumNormalizer(continuum=slice(9)).fit(stars).continuum_.sum() == 9
+    with pytest.raises(ValueError, match="no chip has two"):
+        ContinuumNormalizer(continuum=line).fit(stars)
+    with pytest.raises(ValueError, match=r"degree \+ 2 = 4"):
+        ContinuumNormalizer(continuum=[5, 6, 7], reference=None).fit(stars)
+    with pytest.raises(ValueError, match="do not fit 1100"):
+        ContinuumNormalizer(continuum=[5000]).fit(stars)
+
+
+def test_what_is_excluded_at_an_end_is_normalised_alone_too(stars):
+    normalizer = ContinuumNormalizer(reference=None, exclude=(5000, 5008)).fit(stars)
+    junk = np.where(WAVE <= 5008, 0.3, stars.flux)
+    out = normalizer.transform(stars.replace(flux=junk)).flux
+    assert np.abs(out - junk).max() < 0.01
 
 
 @pytest.mark.parametrize("bad", [{"degree": -1}, {"fraction": 0}, {"clip": 0}])

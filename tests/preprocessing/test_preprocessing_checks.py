@@ -25,6 +25,7 @@ def expected_failures(estimator):
     [
         ContinuumNormalizer(),
         ContinuumNormalizer(degree=0, fraction=1.0),
+        ContinuumNormalizer(degree=0, reference=None),
         GapMasker(),
         GapMasker(fill="mean"),
         GapMasker(fill="interpolate"),

@@ -22,6 +22,8 @@ WAVE = np.concatenate([np.arange(5000.0, 5012.0), np.arange(5100.0, 5108.0)])
 TRANSFORMERS = [
     ContinuumNormalizer(degree=1, n_segments=3),
     ContinuumNormalizer(exclude=(5003, 5004), fraction=1.0),
+    ContinuumNormalizer(degree=1, reference=None, clip=9.0),
+    ContinuumNormalizer(1, reference=None, continuum=slice(None), exclude=(5003, 5004)),
     GapMasker(),
     GapMasker(fill="mean"),
     GapMasker(fill="interpolate"),
