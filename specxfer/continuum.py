@@ -155,11 +155,11 @@ class ChipContinuum:
     def continuum(self, X, clip, n_iter=N_ITER):
         """Continuum of each row of a block, (n, n_pixels); NaN where unknown."""
         X = X[:, self.pixels]
-        weight = X.weights().astype(float)
+        weight = X.weights().astype(float, order="C")  # the same bits for a row alone
         first, last = _ends(self.at, weight > 0)
         weight[:, ~self.allowed] = 0
         good = weight > 0
-        flux = np.where(good, X.flux, 0).astype(float)
+        flux = np.where(good, X.flux, 0).astype(float, order="C")
         basis = legvander(self.at, self.degree)
         products = products_of(basis)
         coef, scale = self._start(flux, good, weight, basis, products)

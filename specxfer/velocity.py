@@ -19,7 +19,7 @@ ORDER = 5  # of the splines: a cubic is wrong by 5 times as much
 TAPS = 8  # pixels on either side that count in the noise of an interpolated one
 STEP = 1.0  # pixels, between the velocities tried
 CONVERGED = 1e-5  # pixels
-N_STEPS = 30
+N_STEPS = 200
 STILL = 1e-9  # continuum units: a template that varies less has no lines
 
 

@@ -27,6 +27,7 @@ class _Scorer:
             quantity=self._quantity,
             noise=self.noise,
             error_floor=self.error_floor,
+            continuum_degree=self.continuum_degree,
         )
         found = mean_over_stars(sums, np.arange(len(y)))
         if (found.n_stars == 0).any():
@@ -65,6 +66,8 @@ class line_flux_scorer(_Scorer):
         ranked by it, since the noise adds the same to each.
     error_floor : float, optional
         As in `mse`, by default 0.01.
+    continuum_degree : int, optional
+        As in `mse`.
 
     Examples
     --------
@@ -80,6 +83,7 @@ class line_flux_scorer(_Scorer):
     medium: object = None
     noise: str = "subtract"
     error_floor: float | None = None
+    continuum_degree: int | None = None
     _quantity = "flux"
 
 
@@ -97,6 +101,8 @@ class line_ew_scorer(_Scorer):
         As in `line_flux_scorer`.
     error_floor : float, optional
         In mÅ, by default 5.
+    continuum_degree : int, optional
+        As in `mse`.
 
     Examples
     --------
@@ -111,6 +117,7 @@ class line_ew_scorer(_Scorer):
     medium: object = None
     noise: str = "subtract"
     error_floor: float | None = None
+    continuum_degree: int | None = None
     _quantity = "ew"
 
 
@@ -134,6 +141,6 @@ class chi2_scorer(_Scorer):
     """
 
     lines: object = None
-    wave = medium = error_floor = None
+    wave = medium = error_floor = continuum_degree = None
     noise = "subtract"
     _quantity = "chi2"
