@@ -279,17 +279,20 @@ def _spline(wave, flux, good):
 def _variance(variance, lower, share):
     """Variance of flux interpolated between pixels `lower` and the next."""
     padded = np.pad(variance, TAPS, mode="edge")
+    shares, squared = _squared_weights()
     total = np.zeros(len(lower))
-    for tap in range(1 - TAPS, TAPS + 1):
-        total += _cardinal()(share - tap) ** 2 * padded[lower + tap + TAPS]
+    for tap, weights in zip(range(1 - TAPS, TAPS + 1), squared):
+        total += np.interp(share, shares, weights) * padded[lower + tap + TAPS]
     return total
 
 
 @lru_cache(maxsize=1)
-def _cardinal():
-    """The spline that is 1 in one pixel and 0 in all others."""
+def _squared_weights():
+    """Squared weights of the pixels around an interpolated one, by where it lies."""
     number = np.arange(-2 * TAPS, 2 * TAPS + 1)
-    return make_interp_spline(number, (number == 0).astype(float), k=ORDER)
+    cardinal = make_interp_spline(number, (number == 0).astype(float), k=ORDER)
+    shares = np.linspace(0, 1, 257)
+    return shares, [cardinal(shares - tap) ** 2 for tap in range(1 - TAPS, TAPS + 1)]
 
 
 # --- measuring ------------------------------------------------------------------------
