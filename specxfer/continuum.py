@@ -155,11 +155,11 @@ class ChipContinuum:
     def continuum(self, X, clip, n_iter=N_ITER):
         """Continuum of each row of a block, (n, n_pixels); NaN where unknown."""
         X = X[:, self.pixels]
-        weight = X.weights().astype(float)
+        weight = X.weights().astype(float, order="C")  # the same bits for a row alone
         first, last = _ends(self.at, weight > 0)
         weight[:, ~self.allowed] = 0
         good = weight > 0
-        flux = np.where(good, X.flux, 0).astype(float)
+        flux = np.where(good, X.flux, 0).astype(float, order="C")
         basis = legvander(self.at, self.degree)
         products = products_of(basis)
         coef, scale = self._start(flux, good, weight, basis, products)
@@ -265,13 +265,14 @@ def scatter(residual, good):
 
 def median(values, good):
     """Median of the good values of each row, (n, 1); of none, anything."""
-    ordered = np.sort(np.where(good, values, np.inf), axis=1)
-    middle = np.maximum(good.sum(axis=1, keepdims=True) - 1, 0)
-    low, high = (
-        np.take_along_axis(ordered, m, 1) for m in (middle // 2, -(-middle // 2))
-    )
-    middle_value = (low + high) / 2
-    return np.where(np.isfinite(middle_value), middle_value, 0)
+    out = np.zeros((len(values), 1))
+    for row, (value, use) in enumerate(zip(values, good)):
+        value = value[use]
+        if len(value):
+            middle = (len(value) - 1) // 2, len(value) // 2
+            part = np.partition(value, middle)  # several times faster than sorting
+            out[row] = (part[middle[0]] + part[middle[1]]) / 2
+    return out
 
 
 def checked_clip(clip, default=None):

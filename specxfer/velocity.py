@@ -19,7 +19,8 @@ ORDER = 5  # of the splines: a cubic is wrong by 5 times as much
 TAPS = 8  # pixels on either side that count in the noise of an interpolated one
 STEP = 1.0  # pixels, between the velocities tried
 CONVERGED = 1e-5  # pixels
-N_STEPS = 30
+N_STEPS = 200
+STILL = 1e-9  # continuum units: a template that varies less has no lines
 
 
 class Velocities(NamedTuple):
@@ -70,9 +71,10 @@ def remove_velocity(X, velocity, *, wave=None, medium=None):
     chip, which keeps the resolution: for a half-deep line with a full width at half
     maximum of 3.2 pixels, as in APOGEE, the error of a shift by 0.37 pixels is 3e-4 in
     flux, and 3e-5 for 4.2 pixels, as in GALAH. (By a cubic spline it is 2e-3 and 4e-4;
-    by flux-conserving resampling, which broadens lines, 0.03 and 0.02.) A masked pixel
-    is bridged by a cubic spline; the one or two new pixels between it and its
-    neighbours are masked.
+    by flux-conserving resampling, which broadens lines, 0.03 and 0.02.) It is larger,
+    up to 0.01, in the few pixels where the end of a chip cuts a line. A masked pixel is
+    bridged by a cubic spline; the one or two new pixels between it and its neighbours
+    are masked.
 
     The ivar is that of the interpolated flux: a shift by half a pixel leaves 84% of the
     variance. Noise is then correlated by 0.18 between neighbours and −0.13 between
@@ -81,7 +83,7 @@ def remove_velocity(X, velocity, *, wave=None, medium=None):
     Velocities are removed as :math:`\lambda/(1 + v/c)`, as by the readers, without the
     relativistic :math:`\sqrt{(1+v/c)/(1-v/c)}`, which differs by
     :math:`v^2/2c` (0.15 km/s at 300 km/s). In air, the change of the refractive index
-    along the shift is neglected (1 m/s at 300 km/s).
+    along the shift is neglected (5 m/s at 300 km/s).
 
     Examples
     --------
@@ -170,8 +172,11 @@ def measure_velocity(
     set the noise instead. The wavelength scale's error is not in it. Neighbouring
     pixels are taken to be independent.
 
-    A template of another star biases the velocity where blends are stronger on one
-    side. BIAS
+    A template of another star biases the velocity, since blends are stronger on one
+    side of a line. Of synthetic giants, a template hotter by 500 K is off by -0.10 km/s
+    in APOGEE and -0.07 in GALAH, a cooler one by +0.09 (half of that at 250 K); in
+    dwarfs by up to 0.03. Against the mean of all giants, 95% of them are within 0.11
+    km/s, and of dwarfs against that of dwarfs within 0.06.
 
     References
     ----------
@@ -274,17 +279,20 @@ def _spline(wave, flux, good):
 def _variance(variance, lower, share):
     """Variance of flux interpolated between pixels `lower` and the next."""
     padded = np.pad(variance, TAPS, mode="edge")
+    shares, squared = _squared_weights()
     total = np.zeros(len(lower))
-    for tap in range(1 - TAPS, TAPS + 1):
-        total += _cardinal()(share - tap) ** 2 * padded[lower + tap + TAPS]
+    for tap, weights in zip(range(1 - TAPS, TAPS + 1), squared):
+        total += np.interp(share, shares, weights) * padded[lower + tap + TAPS]
     return total
 
 
 @lru_cache(maxsize=1)
-def _cardinal():
-    """The spline that is 1 in one pixel and 0 in all others."""
+def _squared_weights():
+    """Squared weights of the pixels around an interpolated one, by where it lies."""
     number = np.arange(-2 * TAPS, 2 * TAPS + 1)
-    return make_interp_spline(number, (number == 0).astype(float), k=ORDER)
+    cardinal = make_interp_spline(number, (number == 0).astype(float), k=ORDER)
+    shares = np.linspace(0, 1, 257)
+    return shares, [cardinal(shares - tap) ** 2 for tap in range(1 - TAPS, TAPS + 1)]
 
 
 # --- measuring ------------------------------------------------------------------------
@@ -292,13 +300,13 @@ def _cardinal():
 
 def _checked_template(template, X):
     if not isinstance(template, Spectra):
-        template = np.asarray(as_plain(template), dtype=float)
-        template = as_spectra(np.atleast_2d(template), X.wave, X.medium, "template")
+        template = np.atleast_2d(np.asarray(as_plain(template), dtype=float))
     if template.shape != (1, X.shape[1]):
         raise ValueError(
             f"template has shape {template.shape}; expected one spectrum on the grid "
             f"of X, ({X.shape[1]},)."
         )
+    template = as_spectra(template, X.wave, X.medium, "template")
     check_same_grid(template, X, "template", "X")
     return np.where(template.valid(), template.flux, np.nan)[0].astype(float)
 
@@ -359,7 +367,7 @@ def _templates(template, X, degree, max_velocity):
         )
         for i, velocity in enumerate(velocities):
             chip.tried[:, i] = chip.lines(velocity)[0]
-        if np.ptp(chip.lines(0.0)[0]) > 0:
+        if np.ptp(chip.lines(0.0)[0]) > STILL:
             chips.append(chip)
     if not chips:
         raise ValueError(

@@ -1,6 +1,7 @@
 """Errors against noisy spectra: of pixels, of lines, and as scikit-learn scorers."""
 
 from specxfer.metrics._compare import giants_and_dwarfs, line_table, paired_difference
+from specxfer.metrics._continuum import match_continuum
 from specxfer.metrics._equivalent_width import equivalent_width
 from specxfer.metrics._errors import mse, mse_per_pixel, mse_per_star, signed_root
 from specxfer.metrics._noise import NoiseScale, noise_scale
@@ -14,6 +15,7 @@ __all__ = [
     "line_ew_scorer",
     "line_flux_scorer",
     "line_table",
+    "match_continuum",
     "mse",
     "mse_per_pixel",
     "mse_per_star",

@@ -5,11 +5,11 @@ from astropy.table import Table
 
 from specxfer._stars import star_codes
 from specxfer.lines import window_names
+from specxfer.metrics._continuum import checked_prediction
 from specxfer.metrics._errors import signed_root
 from specxfer.metrics._sums import (
     Sums,
     UncoveredError,
-    checked_prediction,
     known_truth,
     mean_over_stars,
     squared_sums,
@@ -32,6 +32,7 @@ def line_table(
     noise="subtract",
     noise_correlation=0.0,
     error_floor=None,
+    continuum_degree=None,
     confidence=0.95,
     groups=None,
     wave=None,
@@ -56,7 +57,7 @@ def line_table(
         the labels of y_true, where it has them; else all spectra as one.
     reference : str, optional
         The model that the others are compared with; by default the first.
-    noise, error_floor, wave, medium, ivar
+    noise, error_floor, continuum_degree, wave, medium, ivar
         As in `mse`. The floor is 0.01 for the flux and 5 mÅ for equivalent widths.
     noise_correlation : float, default=0
         As in `equivalent_width`: what is taken off the errors of equivalent widths
@@ -105,6 +106,7 @@ def line_table(
         "noise": noise,
         "noise_correlation": noise_correlation,
         "error_floor": error_floor,
+        "continuum_degree": continuum_degree,
     }
     sums = _sums_of_each(y, predictions, lines, options)
     names = ["all"] if lines is None else window_names(lines)
@@ -135,6 +137,7 @@ def paired_difference(
     medium=None,
     ivar=None,
     error_floor=None,
+    continuum_degree=None,
 ):
     """Mean squared error of one model minus that of another, over the same stars.
 
@@ -155,7 +158,7 @@ def paired_difference(
         Of the t interval over stars.
     groups : array-like of shape (n,), optional
         The star of each row; by default the ids of y_true.
-    wave, medium, ivar, error_floor
+    wave, medium, ivar, error_floor, continuum_degree
         As in `mse`; ivar serves the weights alone.
 
     Returns
@@ -182,6 +185,7 @@ def paired_difference(
     """
     y = known_truth(y_true, "none", wave, medium, ivar)
     options = {"quantity": quantity, "error_floor": error_floor}
+    options["continuum_degree"] = continuum_degree
     options["noise"] = "subtract" if y.has_noise else "none"
     a, b = _sums_of_each(y, {"a": pred_a, "b": pred_b}, lines, options).values()
     found = mean_over_stars(

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from specxfer.metrics._continuum import checked_prediction
 from specxfer.metrics._sums import (
-    checked_prediction,
     difference_blocks,
     known_truth,
     mean_over_stars,
@@ -21,6 +21,7 @@ def mse(
     *,
     noise="subtract",
     error_floor=0.01,
+    continuum_degree=None,
     wave=None,
     medium=None,
     ivar=None,
@@ -45,6 +46,11 @@ def mse(
     error_floor : float, default=0.01
         A pixel weighs 1/(σ² + error_floor²): pixels quieter than the floor count
         alike, noisier ones less. Infinity makes all count alike; 0 weighs by ivar.
+    continuum_degree : int, optional
+        Before it is compared, the prediction is multiplied, chip by chip, by the
+        polynomial of this degree that brings it nearest to y_true: 0 for a constant, 2
+        for a quadratic. See `match_continuum` for what that costs. By default it is
+        compared as it is.
     wave, medium : array-like of shape (p,) and {"air", "vacuum"}, optional
         The grid of a plain array; needed for `lines`.
     ivar : array-like of shape (n, p), optional
@@ -79,7 +85,14 @@ def mse(
     array([0.010])
     """
     y = known_truth(y_true, noise, wave, medium, ivar)
-    sums = squared_sums(y, y_pred, lines, noise=noise, error_floor=error_floor)
+    sums = squared_sums(
+        y,
+        y_pred,
+        lines,
+        noise=noise,
+        error_floor=error_floor,
+        continuum_degree=continuum_degree,
+    )
     return mean_over_stars(sums, np.arange(len(y))).mean
 
 
@@ -90,6 +103,7 @@ def mse_per_star(
     *,
     noise="subtract",
     error_floor=0.01,
+    continuum_degree=None,
     wave=None,
     medium=None,
     ivar=None,
@@ -98,7 +112,7 @@ def mse_per_star(
 
     Parameters
     ----------
-    y_true, y_pred, lines, noise, error_floor, wave, medium, ivar
+    y_true, y_pred, lines, noise, error_floor, continuum_degree, wave, medium, ivar
         As in `mse`.
 
     Returns
@@ -120,7 +134,14 @@ def mse_per_star(
     array([[0.01], [0.04]])
     """
     y = known_truth(y_true, noise, wave, medium, ivar)
-    sums = squared_sums(y, y_pred, lines, noise=noise, error_floor=error_floor)
+    sums = squared_sums(
+        y,
+        y_pred,
+        lines,
+        noise=noise,
+        error_floor=error_floor,
+        continuum_degree=continuum_degree,
+    )
     return _ratio(sums.top, sums.bottom)
 
 
@@ -130,6 +151,7 @@ def mse_per_pixel(
     *,
     noise="subtract",
     error_floor=0.01,
+    continuum_degree=None,
     wave=None,
     medium=None,
     ivar=None,
@@ -138,7 +160,7 @@ def mse_per_pixel(
 
     Parameters
     ----------
-    y_true, y_pred, noise, error_floor, wave, medium, ivar
+    y_true, y_pred, noise, error_floor, continuum_degree, wave, medium, ivar
         As in `mse`.
 
     Returns
@@ -163,7 +185,9 @@ def mse_per_pixel(
     y = known_truth(y_true, noise, wave, medium, ivar)
     y_pred = checked_prediction(y, y_pred)
     top, bottom, missed = np.zeros((3, y.shape[1]))
-    for _, pixels in difference_blocks(y, y_pred, noise=noise):
+    for _, pixels in difference_blocks(
+        y, y_pred, noise=noise, continuum_degree=continuum_degree
+    ):
         weight = weights(pixels.variance, error_floor) * pixels.used
         top += (weight * (pixels.difference**2 - pixels.variance)).sum(axis=0)
         bottom += weight.sum(axis=0)

@@ -28,6 +28,7 @@ class _Scorer:
             quantity=self._quantity,
             noise=self.noise,
             error_floor=self.error_floor,
+            continuum_degree=self.continuum_degree,
         )
         found = mean_over_stars(sums, np.arange(len(y)))
         if (found.n_stars == 0).any():
@@ -66,6 +67,8 @@ class line_flux_scorer(_Scorer):
         ranked by it, since the noise adds the same to each.
     error_floor : float, optional
         As in `mse`, by default 0.01.
+    continuum_degree : int, optional
+        As in `mse`.
 
     Examples
     --------
@@ -81,6 +84,7 @@ class line_flux_scorer(_Scorer):
     medium: object = None
     noise: str = "subtract"
     error_floor: float | None = None
+    continuum_degree: int | None = None
     _quantity = "flux"
 
 
@@ -98,6 +102,8 @@ class line_ew_scorer(_Scorer):
         As in `line_flux_scorer`.
     error_floor : float, optional
         In mÅ, by default 5.
+    continuum_degree : int, optional
+        As in `mse`.
 
     Examples
     --------
@@ -112,6 +118,7 @@ class line_ew_scorer(_Scorer):
     medium: object = None
     noise: str = "subtract"
     error_floor: float | None = None
+    continuum_degree: int | None = None
     _quantity = "ew"
 
 
@@ -135,6 +142,6 @@ class chi2_scorer(_Scorer):
     """
 
     lines: object = None
-    wave = medium = error_floor = None
+    wave = medium = error_floor = continuum_degree = None
     noise = "subtract"
     _quantity = "chi2"

@@ -10,10 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-from specxfer._checks import check_same_grid
 from specxfer.lines import each_window, window_names, window_pixels
+from specxfer.metrics._continuum import (
+    checked_degree,
+    checked_prediction,
+    continuum_factor,
+)
 from specxfer.metrics._equivalent_width import rescaling, summed_variance, window_widths
-from specxfer.spectra import Spectra, as_spectra
+from specxfer.spectra import as_spectra
 
 BLOCK = 2**21  # pixels read at a time: temporary arrays are 16 MiB each
 FLOORS = {"flux": 0.01, "ew": 5.0, "chi2": 0.0}  # continuum units, mÅ, none
@@ -57,6 +61,7 @@ def squared_sums(
     noise="subtract",
     error_floor=None,
     noise_correlation=0.0,
+    continuum_degree=None,
     beside=(),
 ):
     """Weighted sums of the squared errors of each spectrum over each window.
@@ -78,6 +83,8 @@ def squared_sums(
         In the units of the quantity.
     noise_correlation : float
         Of neighbouring pixels; matters to equivalent widths.
+    continuum_degree : int, optional
+        See `match_continuum`.
     beside : iterable of predictions
         Only pixels that these have, too, are used: what is compared must be the same.
 
@@ -93,7 +100,9 @@ def squared_sums(
     touched = (share > 0).astype(float)
     top = np.zeros((len(y), share.shape[1]))
     bottom, observed, missed = (np.zeros_like(top) for _ in range(3))
-    for rows, pixels in difference_blocks(y, y_pred, cols, noise, beside):
+    for rows, pixels in difference_blocks(
+        y, y_pred, cols, noise, beside, continuum_degree
+    ):
         if quantity == "ew":
             top[rows], bottom[rows] = _width_sums(
                 pixels, share, full, floor, noise_correlation
@@ -116,11 +125,20 @@ class Pixels(NamedTuple):
     observed: np.ndarray
 
 
-def difference_blocks(y, y_pred, cols=slice(None), noise="subtract", beside=()):
+def difference_blocks(
+    y, y_pred, cols=slice(None), noise="subtract", beside=(), continuum_degree=None
+):
     """Yield (rows, Pixels) of the columns wanted, block by block of rows."""
     n_rows = max(1, BLOCK // max(1, y.shape[1]))
-    for rows, block in y[:, cols].iter_blocks(n_rows):
-        predicted = np.asarray(y_pred[rows])[:, cols]
+    if continuum_degree is not None:
+        checked_degree(continuum_degree)
+    whole = continuum_degree is not None  # the polynomial needs all of each chip
+    for rows, block in (y if whole else y[:, cols]).iter_blocks(n_rows):
+        predicted = np.asarray(y_pred[rows])
+        if whole:
+            predicted = predicted * continuum_factor(block, predicted, continuum_degree)
+            block = block[:, cols]
+        predicted = predicted[:, cols]
         observed = block.valid()
         used = observed & np.isfinite(predicted)
         for other in beside:
@@ -170,20 +188,6 @@ def _checked_floor(error_floor, quantity):
     if not floor >= 0:
         raise ValueError(f"error_floor is {error_floor}; expected 0 or more.")
     return floor
-
-
-def checked_prediction(y, y_pred):
-    if isinstance(y_pred, Spectra):
-        if y.wave is not None:
-            check_same_grid(y, y_pred, "y_true", "y_pred")
-    elif not hasattr(y_pred, "shape"):
-        y_pred = np.asarray(y_pred)
-    if y_pred.shape != y.shape:
-        raise ValueError(
-            f"y_pred has shape {y_pred.shape} and y_true {y.shape}: expected one "
-            "predicted flux per observed one."
-        )
-    return y_pred
 
 
 def _window_shares(y, lines, quantity):

@@ -4,12 +4,16 @@ from specxfer.preprocessing._augment import augment
 from specxfer.preprocessing._continuum_normalizer import ContinuumNormalizer
 from specxfer.preprocessing._gap_masker import GapMasker
 from specxfer.preprocessing._rebinner import Rebinner
+from specxfer.preprocessing._velocity_check import VelocityCheck
+from specxfer.preprocessing._velocity_shifter import VelocityShifter
 from specxfer.preprocessing._window_cropper import WindowCropper
 
 __all__ = [
     "ContinuumNormalizer",
     "GapMasker",
     "Rebinner",
+    "VelocityCheck",
+    "VelocityShifter",
     "WindowCropper",
     "augment",
 ]

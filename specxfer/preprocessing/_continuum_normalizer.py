@@ -22,11 +22,11 @@ from specxfer.continuum import (
     solve,
 )
 from specxfer.lines import Line, window_pixels
+from specxfer.preprocessing._moments import BLOCK_ROWS, moments
 from specxfer.preprocessing._transformer import SpectraTransformer
 from specxfer.preprocessing._windows import pixel_mask
 from specxfer.spectra import Spectra
 
-BLOCK_ROWS = 256  # fixed, so that sums do not depend on how the rows are stored
 N_CLIPS = 4
 
 
@@ -179,7 +179,7 @@ class ContinuumNormalizer(OneToOneFeatureMixin, SpectraTransformer):
         alone = self.reference is None
         by_itself = (1.0, 3.0) if alone and self.continuum is None else (3.0, 3.0)
         self._limits = checked_clip(self.clip, by_itself)
-        self.mean_, scatter = _moments(X)
+        self.mean_, scatter = moments(X)
         usable = self.mean_ > 0  # and so seen
         if self.exclude is not None:
             usable &= ~window_pixels(self.exclude, X.wave, X.medium, outside="ignore")
@@ -323,17 +323,3 @@ class _ChipFit:
         span = np.where(keep, at, -np.inf).max(1) - np.where(keep, at, np.inf).min(1)
         enough = keep.sum(axis=1) >= self.degree + 2
         return enough & (span >= MIN_SPAN * (at[-1] - at[0]))
-
-
-def _moments(X):
-    """Mean and standard deviation of each pixel over the stars that have it."""
-    count, total, square = np.zeros((3, X.shape[1]))
-    for _, block in X.iter_blocks(BLOCK_ROWS):
-        valid = block.valid()
-        flux = np.where(valid, block.flux, 0).astype(float)
-        count += valid.sum(axis=0)
-        total += flux.sum(axis=0)
-        square += (flux**2).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        mean = total / count
-        return mean, np.sqrt(np.maximum(square / count - mean**2, 0))

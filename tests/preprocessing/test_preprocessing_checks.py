@@ -5,6 +5,8 @@ from specxfer.preprocessing import (
     ContinuumNormalizer,
     GapMasker,
     Rebinner,
+    VelocityCheck,
+    VelocityShifter,
     WindowCropper,
 )
 
@@ -30,6 +32,8 @@ def expected_failures(estimator):
         GapMasker(fill="mean"),
         GapMasker(fill="interpolate"),
         GapMasker(fill=None),
+        VelocityCheck(),
+        VelocityShifter(),
         WindowCropper(),
         WindowCropper(pixels=[0]),
         Rebinner(),

@@ -15,6 +15,8 @@ from specxfer.preprocessing import (
     ContinuumNormalizer,
     GapMasker,
     Rebinner,
+    VelocityCheck,
+    VelocityShifter,
     WindowCropper,
 )
 
@@ -28,6 +30,9 @@ TRANSFORMERS = [
     GapMasker(fill="mean"),
     GapMasker(fill="interpolate"),
     GapMasker(fill=None),
+    VelocityCheck(max_velocity=70, degree=0),
+    VelocityShifter(20_000.0),
+    VelocityShifter(),
     WindowCropper([(5002, 5006), (5103, 5104)]),
     WindowCropper(pixels=slice(3, 9)),
     Rebinner(factor=3),
@@ -122,7 +127,7 @@ def test_memory_maps_give_the_same(transformer, tmp_path, monkeypatch):
         out = clone(transformer).fit_transform(lazy)
         assert_array_equal(out.flux, expected.flux)
         assert_array_equal(out.ivar, expected.ivar)
-    selects = isinstance(transformer, WindowCropper) or (
+    selects = isinstance(transformer, WindowCropper | VelocityCheck) or (
         isinstance(transformer, GapMasker) and transformer.fill is None
     )
     assert out.is_lazy == selects
