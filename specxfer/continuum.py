@@ -289,13 +289,12 @@ def checked_clip(clip, default=None):
 def _mean_nearby(values, good, itself=False):
     """Mean of the good neighbours of each pixel; its own value where it has none."""
     values = np.where(good, values, 0)
-    padded = np.pad(values, ((0, 0), (REACH, REACH)))
-    known = np.pad(good.astype(float), ((0, 0), (REACH, REACH)))
-    total, count = np.zeros_like(values), np.zeros_like(values)
-    for shift in range(2 * REACH + 1):
-        if itself or shift != REACH:
-            total += padded[:, shift : shift + values.shape[1]]
-            count += known[:, shift : shift + values.shape[1]]
+    total = values.copy() if itself else np.zeros_like(values)
+    count = good.astype(float) if itself else np.zeros_like(values)
+    for step in range(1, REACH + 1):
+        for sums, parts in ((total, values), (count, good)):
+            sums[:, step:] += parts[:, :-step]
+            sums[:, :-step] += parts[:, step:]
     return np.where(count > 0, total / np.maximum(count, 1), values)
 
 
