@@ -4,12 +4,18 @@ from specxfer.preprocessing._augment import augment
 from specxfer.preprocessing._continuum_normalizer import ContinuumNormalizer
 from specxfer.preprocessing._gap_masker import GapMasker
 from specxfer.preprocessing._rebinner import Rebinner
+from specxfer.preprocessing._resolution_matcher import (
+    ResolutionMatcher,
+    ResolutionWarning,
+)
 from specxfer.preprocessing._window_cropper import WindowCropper
 
 __all__ = [
     "ContinuumNormalizer",
     "GapMasker",
     "Rebinner",
+    "ResolutionMatcher",
+    "ResolutionWarning",
     "WindowCropper",
     "augment",
 ]
