@@ -53,10 +53,15 @@ def lsf_transform(frequency, boxiness):
     frequency = np.abs(frequency)
     if boxiness == 2:
         return np.exp(-0.5 * frequency**2 / GAUSSIAN)
+    transform = _transform(float(boxiness))(np.minimum(frequency, _HIGHEST))
+    return np.where(frequency < _HIGHEST, transform, 0.0)
+
+
+@lru_cache(maxsize=8)
+def _transform(boxiness):
     x, weight, at, cosines = _quadrature()
     profile = weight * np.exp(-np.log(2) * (2 * x) ** boxiness)
-    spline = CubicSpline(at, profile @ cosines / profile.sum())
-    return np.where(frequency < _HIGHEST, spline(np.minimum(frequency, _HIGHEST)), 0.0)
+    return CubicSpline(at, profile @ cosines / profile.sum())
 
 
 @lru_cache(maxsize=1)

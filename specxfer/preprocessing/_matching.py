@@ -58,8 +58,8 @@ class Chip:
         self.pixels = slice(start, start + len(wave))
         if len(wave) < 2:
             raise ValueError(
-                f"chip {number} has 1 feature (pixel), {wave[0]:.2f} Å, and the width "
-                "of a lone pixel is unknown: leave it out, or give chip= to Spectra."
+                f"chip {number} has 1 feature(s), {wave[0]:.2f} Å, and the width of a "
+                "lone pixel is unknown: leave it out, or give chip= to Spectra."
             )
         lower, upper = pixel_edges(wave)
         fwhm = 1 / resolution / np.log(upper / lower)

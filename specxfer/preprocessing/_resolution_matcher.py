@@ -50,11 +50,12 @@ class ResolutionMatcher(OneToOneFeatureMixin, SpectraTransformer):
         profile holds nothing at some frequencies that a slightly wider Gaussian has:
         for B = 2.5 and 3.7 pixels a FWHM the error is 0.0003 from R = 28,000 to
         20,000, and 0.004 from 22,000.
-    min_coverage : float, default=0.998
+    min_coverage : float, default=0.995
         A pixel is NaN where less than this part of its kernel lies on known pixels:
-        four or five pixels from a masked one or an end. Lower, it keeps more pixels,
-        whose flux is wrong by up to the missing part times the depth of the lines
-        that are masked.
+        within four pixels of a masked one or of an end, from R = 28,000 to 20,000 on
+        the grid of GALAH, and farther for boxy profiles, whose kernels are longer.
+        Lower, it keeps more pixels, with a flux that is wrong by up to the missing
+        part times the depth of the masked lines.
     noise_correlation : float, default=0.0
         Correlation of the input noise of neighbouring pixels, as
         `specxfer.metrics.noise_scale` finds it: resampled spectra have up to 0.5. Of
@@ -126,7 +127,7 @@ class ResolutionMatcher(OneToOneFeatureMixin, SpectraTransformer):
         resolution_in=None,
         boxiness="lsf_boxiness",
         tolerance=0.005,
-        min_coverage=0.998,
+        min_coverage=0.995,
         noise_correlation=0.0,
         wave=None,
         medium=None,
