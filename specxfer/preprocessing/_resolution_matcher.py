@@ -74,8 +74,8 @@ class ResolutionMatcher(OneToOneFeatureMixin, SpectraTransformer):
 
     Notes
     -----
-    The line-spread function is that of the samples: it includes the width of a pixel,
-    as those measured from arc lines do, and the ones of GALAH DR4. Two pixels or more
+    The line-spread function is taken to be that of the samples, so to include the
+    width of a pixel, as one fitted to the pixels of arc lines does. Two pixels or more
     should fall on its FWHM, or the samples do not hold the spectrum to be convolved.
 
     With :math:`L` the Fourier transform of the input profile and :math:`G` that of
@@ -83,6 +83,9 @@ class ResolutionMatcher(OneToOneFeatureMixin, SpectraTransformer):
     to the Gaussian of the missing variance where it is not, as around the zeros of a
     boxy profile; so no frequency grows by more than 10%. A chip that would need more
     than that, or has an error above `tolerance`, counts as below R.
+
+    One resolving power holds for a whole chip. Where it changes along the chip, the
+    output differs from R as the input did from the number given.
 
     Known pixels count the same, whatever their ivar: a weight would shift lines. At
     masked pixels, gaps and ends the kernel is normalised over the known ones.

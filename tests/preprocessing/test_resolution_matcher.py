@@ -360,6 +360,9 @@ def test_the_covariance_follows_pixels_rows_and_pickles(rng):
     X = two_chips([28_000.0, 26_000, 25_000])
     out = ResolutionMatcher(20_000).fit_transform(X)
     assert "banded" in repr(out)
+    assert np.shares_memory(
+        out.covariance.ivar, out.ivar
+    )  # no second copy of a large array
     window = (CCDS[100], CCDS[115])
     _, expected = equivalent_width(out, window)
     cropped = out[1:, 60:300]
