@@ -104,6 +104,7 @@ class Chip:
         flux, ivar : ndarray of shape (n,)
         """
         known = weight > 0
+        weight = weight.astype(float)
         unknown = self._at_positions(known.astype(float)) == 0
         seen = 1 - self._convolve(unknown, matches, outside=1)
         lost = self._convolve(unknown, matches, form=np.abs, outside=1)
