@@ -10,11 +10,12 @@ from specxfer.base import (
     support,
     translate,
 )
-from specxfer.covariance import LowRankCovariance
+from specxfer.covariance import BandedCovariance, LowRankCovariance
 from specxfer.spectra import Spectra, as_spectra
 from specxfer.wavelengths import air_to_vacuum, vacuum_to_air
 
 __all__ = [
+    "BandedCovariance",
     "LowRankCovariance",
     "Spectra",
     "Translator",

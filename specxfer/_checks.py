@@ -219,7 +219,7 @@ def checked_chip(chip, p):
 def checked_covariance(covariance, shape):
     if covariance is None:
         return None
-    seen = (len(covariance), covariance.basis.shape[1])
+    seen = tuple(covariance.shape)
     if seen != shape:
         raise ValueError(
             f"covariance is of {seen[0]} spectra × {seen[1]} pixels, the flux has "

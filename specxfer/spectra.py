@@ -68,8 +68,8 @@ class Spectra:
     chip : array-like of int of shape (n_pixels,), optional
         The chip (or CCD) of each pixel, counted from 0. By default a chip ends
         where the wavelength step is more than three times the usual one.
-    covariance : LowRankCovariance, optional
-        Covariance of the flux errors, where a model knows it.
+    covariance : LowRankCovariance or BandedCovariance, optional
+        Covariance of the flux errors, where it is known.
 
     Raises
     ------
@@ -509,7 +509,7 @@ class Spectra:
             more = f", … ({len(names)} columns)" if len(names) > 8 else ""
             facts.append(("meta", ", ".join(names[:8]) + more))
         if self.covariance is not None:
-            facts.append(("covariance", "low rank + diagonal"))
+            facts.append(("covariance", self.covariance.form))
         return facts
 
     def __repr__(self):

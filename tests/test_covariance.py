@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from specxfer import LowRankCovariance, Spectra
+from specxfer import BandedCovariance, LowRankCovariance, Spectra
 
 N, R, P = 4, 3, 7
 
@@ -165,3 +165,91 @@ def test_a_shared_diagonal_must_be_the_same():
     one, two = (LowRankCovariance(core, basis, d * np.ones(3)) for d in (1, 2))
     with pytest.raises(ValueError, match="shared diagonal"):
         LowRankCovariance.concatenate([one, two])
+
+
+# -------------------------------------------------------------------------- banded
+@pytest.fixture
+def banded(rng):
+    ivar = rng.uniform(1, 9, (N, 9))
+    kernel = rng.normal(size=(N, 2, 3))
+    position = np.array([0, 1, 2, 4, 5, 0, 1, 3, 4])  # one pixel of each chip is out
+    return BandedCovariance(ivar, kernel, position, np.repeat([0, 1], [5, 4]))
+
+
+def dense_banded(cov, i):
+    full = np.zeros((cov.shape[1],) * 2)
+    for a, b in np.ndindex(full.shape):
+        if cov.chip[a] == cov.chip[b]:
+            k = cov.kernel[i, cov.chip[a]]
+            lag = abs(cov.position[a] - cov.position[b])
+            rho = sum(k[t] * k[t + lag] for t in range(len(k) - lag)) / (k @ k)
+            full[a, b] = rho / np.sqrt(cov.ivar[i, a] * cov.ivar[i, b])
+    return full
+
+
+def test_banded_sums_are_those_of_the_dense_matrix(banded, rng):
+    every = np.array([dense_banded(banded, i) for i in range(N)])
+    assert np.linalg.eigvalsh(every).min() > -1e-12
+    w = rng.normal(size=(9, 2)) * (rng.random((9, 2)) < 0.7)
+    expected = np.einsum("pm,npq,qm->nm", w, every, w)
+    np.testing.assert_allclose(banded.functional_variance(w), expected)
+    each = rng.normal(size=(N, 9, 2))
+    expected = np.einsum("npm,npq,nqm->nm", each, every, each)
+    np.testing.assert_allclose(banded.functional_variance(each), expected)
+    diagonal = np.diagonal(every, axis1=1, axis2=2)
+    np.testing.assert_allclose(banded.variance(), diagonal)
+
+
+def test_banded_slices_like_the_dense_matrix(banded, rng):
+    cols = np.array([1, 3, 4, 5, 8])
+    part = banded[[2, 0], cols]
+    assert part.shape == (2, 5)
+    w = rng.normal(size=(5, 1))
+    for i, row in enumerate((2, 0)):
+        dense_part = dense_banded(banded, row)[np.ix_(cols, cols)]
+        np.testing.assert_allclose(
+            part[[i]].functional_variance(w), w.T @ dense_part @ w
+        )
+    backwards = banded[:, ::-1]
+    np.testing.assert_allclose(
+        backwards.functional_variance(np.ones((9, 1))),
+        banded.functional_variance(np.ones((9, 1))),
+    )
+
+
+def test_banded_unknown_pixels_spoil_only_what_asks_for_them(banded):
+    ivar = banded.ivar.copy()
+    ivar[1, 3] = 0
+    cov = BandedCovariance(ivar, banded.kernel, banded.position, banded.chip)
+    w = np.ones((9, 2))
+    w[3, 1] = 0
+    unknown = np.isnan(cov.functional_variance(w))
+    np.testing.assert_array_equal(unknown.sum(axis=0), [1, 0])
+    assert unknown[1, 0]
+    assert np.isnan(cov.draw(1, 2, np.random.default_rng(0))[:, 3]).all()
+
+
+def test_banded_draws_have_the_covariance(banded):
+    draws = banded.draw(2, 40_000, np.random.default_rng(0))
+    expected = dense_banded(banded, 2)
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    assert np.abs((np.cov(draws.T) - expected) / scale).max() < 0.03
+
+
+def test_banded_stacks_with_its_like_only(banded, cov):
+    assert banded[:1].shares_basis(banded)
+    assert not banded.shares_basis(banded[:, :-1])
+    assert not banded.shares_basis(cov)
+    assert not cov.shares_basis(banded)
+    assert not banded.shares_basis(None)
+    joined = BandedCovariance.concatenate([banded[:1], banded[1:]])
+    np.testing.assert_array_equal(joined.ivar, banded.ivar)
+    with pytest.raises(ValueError, match="other pixels"):
+        BandedCovariance.concatenate([banded, banded[:, :-1]])
+
+
+def test_spectra_refuse_a_banded_covariance_of_another_shape(banded):
+    X = Spectra(np.ones((N, 9)), wave=5000.0 + np.arange(9), medium="air")
+    assert X.replace(covariance=banded).covariance is banded
+    with pytest.raises(ValueError, match="4 spectra × 8 pixels"):
+        X.replace(covariance=banded[:, 1:])

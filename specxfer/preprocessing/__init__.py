@@ -4,6 +4,10 @@ from specxfer.preprocessing._augment import augment
 from specxfer.preprocessing._continuum_normalizer import ContinuumNormalizer
 from specxfer.preprocessing._gap_masker import GapMasker
 from specxfer.preprocessing._rebinner import Rebinner
+from specxfer.preprocessing._resolution_matcher import (
+    ResolutionMatcher,
+    ResolutionWarning,
+)
 from specxfer.preprocessing._velocity_check import VelocityCheck
 from specxfer.preprocessing._velocity_shifter import VelocityShifter
 from specxfer.preprocessing._window_cropper import WindowCropper
@@ -14,6 +18,8 @@ __all__ = [
     "Rebinner",
     "VelocityCheck",
     "VelocityShifter",
+    "ResolutionMatcher",
+    "ResolutionWarning",
     "WindowCropper",
     "augment",
 ]

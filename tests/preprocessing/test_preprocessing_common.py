@@ -15,6 +15,7 @@ from specxfer.preprocessing import (
     ContinuumNormalizer,
     GapMasker,
     Rebinner,
+    ResolutionMatcher,
     VelocityCheck,
     VelocityShifter,
     WindowCropper,
@@ -37,6 +38,8 @@ TRANSFORMERS = [
     WindowCropper(pixels=slice(3, 9)),
     Rebinner(factor=3),
     Rebinner(resolution=1000, resolution_in=np.inf),
+    ResolutionMatcher(3000, resolution_in=np.inf, min_coverage=0.5),
+    ResolutionMatcher(3000, resolution_in=4000, min_coverage=0.8, boxiness=2.3),
 ]
 
 
