@@ -16,10 +16,10 @@ __all__ = [
     "ContinuumNormalizer",
     "GapMasker",
     "Rebinner",
-    "VelocityCheck",
-    "VelocityShifter",
     "ResolutionMatcher",
     "ResolutionWarning",
+    "VelocityCheck",
+    "VelocityShifter",
     "WindowCropper",
     "augment",
 ]
