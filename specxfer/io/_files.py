@@ -38,8 +38,7 @@ HINTS = {
     "apVisit": "a single visit in the observed frame, not continuum-normalised, which "
     "is not supported yet: give the aspcapStar file of the star",
     "mwmStar": "SDSS-V files are not supported yet",
-    "GALAH DR4 fit": "the fit product is not supported yet: give the four CCD files "
-    "of the spectrum",
+    "GALAH DR4 fit": "use read_galah",
     "FITS table": "it holds a table and no spectrum",
     "FITS": "it is no spectrum that this package knows",
 }

@@ -1,4 +1,4 @@
-"""Read GALAH spectra: the four CCD files of DR3 and DR4."""
+"""Read GALAH spectra: the four CCD files of DR3 and DR4, and DR4's fit product."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from specxfer._grids import SPEED_OF_LIGHT, galah_chip, galah_wave
 from specxfer.io._collect import Reading, collect, mask_pixels, meta_table, refused
 from specxfer.io._errors import ReadError
 from specxfer.io._files import find_files
-from specxfer.io._galah_files import read_ccd
+from specxfer.io._galah_files import read_ccds
 from specxfer.resampling import resample
 from specxfer.spectra import Spectra
 
@@ -20,6 +20,7 @@ __all__ = ["read_galah"]
 ERROR_FLOOR = 1e-4  # no HERMES spectrum is known better
 SOBJECT_ID = re.compile(r"\d{15}")
 NAME = re.compile(r"(?P<id>.*?)(?P<ccd>[1-4])?(?:\.fits?)?(?:\.gz)?")
+ID_IN_NAME = re.compile(r"\d{15}(?!\d)")  # 150411003101372_allstar_fit_spectrum.fits
 
 META = {
     "sobject_id": (np.int64, None),
@@ -39,6 +40,7 @@ META = {
     "fe_h": (float, None),
     "alpha_fe": (float, None),
     "vbroad": (float, "km/s"),
+    "fit_chi2": (float, None),
 }
 
 
@@ -57,7 +59,9 @@ def read_galah(
     """Read GALAH spectra of DR3 and DR4, at rest and on one grid.
 
     The files of one spectrum, ``{sobject_id}{ccd}.fits`` with ccd 1 to 4, are put
-    together. The release is told by what a file holds, not by its name or folder.
+    together. The fit product of DR4, ``{sobject_id}_allstar_fit_spectrum.fits``, holds
+    a spectrum of its own. What a file is, is told by what it holds, not by its name
+    or folder.
 
     Parameters
     ----------
@@ -83,8 +87,8 @@ def read_galah(
         keeps them, as strong emission lines may need.
     min_transmission : float, default=0.5
         DR4: pixels where less of the light came through the Earth's atmosphere are
-        bad; telluric lines are divided out, but not to within the noise. DR3 does
-        not say.
+        bad; telluric lines are divided out, but not to within the noise. DR3 and the
+        fit product do not say.
 
     Returns
     -------
@@ -92,12 +96,14 @@ def read_galah(
         In air. Bad pixels, missing CCDs and pixels the star's own do not cover
         are NaN with ivar 0. `ids` name the star: ``2M`` and the 2MASS designation
         as in APOGEE where the file has it, else its Gaia id, else the sobject_id.
-        `resolution` is λ/FWHM for each CCD, NaN for DR3, whose files do not say.
+        `resolution` is λ/FWHM for each CCD, NaN for DR3 and the fit product, whose
+        files do not say.
         `meta` holds sobject_id, tmass_id, gaia_id, object, survey, release, snr (per
         pixel, median of the CCDs), rv_com (km/s, the shift that was removed),
         rv_error, rv_ok, wave_ok, parameters_ok, teff, logg, fe_h, alpha_fe, vbroad
-        (of the reduction pipeline), file, and `snr_ccd` and `lsf_boxiness` for each
-        CCD; NaN, or -1, where the file does not say.
+        (of the reduction pipeline), fit_chi2 (reduced χ² of the fit product's model
+        over the pixels it was fitted to), file, and `snr_ccd` and `lsf_boxiness` for
+        each CCD; NaN, or -1, where the file does not say.
     report : astropy.table.Table
         One row a spectrum, or a file that belongs to none: file, id, format, status
         ("read", "partial" or "refused"), reason, n_good (pixels). Rows that are not
@@ -117,6 +123,12 @@ def read_galah(
     and its wavelengths are divided by 1 + RVCOM/c. The error is the relative error of
     the counts times the normalised flux. Resampling conserves flux and leaves the
     noise of neighbouring pixels correlated (see `specxfer.resampling.resample`).
+
+    The fit product is at rest, normalised to its own model, lacks CCD4 below about
+    7679 Å (telluric oxygen), and does not say what velocity was removed: `rv_com` is
+    NaN. Where its wavelengths show that this was beyond ±1000 km/s, the survey's fit
+    has failed, and the file is refused. Its column `mob` is no mask of bad pixels (it
+    leaves out what the model cannot fit) and is used for `fit_chi2` only.
 
     References
     ----------
@@ -169,7 +181,7 @@ def read_galah(
 
 def _star_name(reading):
     """A name shared by all spectra of a star, and with APOGEE, if the file has one."""
-    tmass, gaia = reading.meta["tmass_id"], reading.meta["gaia_id"]
+    tmass, gaia = (reading.meta.get(name, "") for name in ("tmass_id", "gaia_id"))
     return f"2M{tmass}" if tmass else gaia or reading.id
 
 
@@ -200,7 +212,10 @@ def _group(paths, ids):
         parts = NAME.fullmatch(name)
         ccd = parts["ccd"]
         star = parts["id"] if ccd else name
-        group = groups.setdefault((folder, star), Group(star, []))
+        found = None if ccd else ID_IN_NAME.match(name)
+        group = groups.setdefault(
+            (folder, star), Group(found[0] if found else star, [])
+        )
         group.files.append((path, int(ccd) if ccd else None))
     if ids is None:
         return list(groups.values())
@@ -219,16 +234,18 @@ def _read_star(group, wave, rules):
     ccds, errors = {}, []
     for path, named in group.files:
         try:
-            ccd = read_ccd(path, rules["min_transmission"])
-            if named and SOBJECT_ID.fullmatch(group.id) and named != ccd.number:
-                raise ReadError(
-                    path,
-                    f"its name says CCD {named}, its wavelengths CCD {ccd.number}",
-                    ccd.format,
-                )
-            if ccd.number in ccds:
-                raise ReadError(path, f"a second file of CCD {ccd.number}", ccd.format)
-            ccds[ccd.number] = ccd
+            for ccd in read_ccds(path, rules["min_transmission"]):
+                if named and SOBJECT_ID.fullmatch(group.id) and named != ccd.number:
+                    raise ReadError(
+                        path,
+                        f"its name says CCD {named}, its wavelengths CCD {ccd.number}",
+                        ccd.format,
+                    )
+                if ccd.number in ccds:
+                    raise ReadError(
+                        path, f"a second file of CCD {ccd.number}", ccd.format
+                    )
+                ccds[ccd.number] = ccd
         except ReadError as error:
             errors.append(error)
     try:
@@ -257,16 +274,19 @@ def _assemble(group, ccds, wave, rules):
     ordered = [ccds[number] for number in sorted(ccds)]
     format = ordered[0].format
     velocities = np.array([c.velocity for c in ordered])
-    if np.isnan(velocities).all():
+    unknown = np.isnan(velocities).all()
+    if unknown and any(ccd.observed for ccd in ordered):
         raise ReadError(
             group.pattern,
             "no radial velocity (RVCOM) in its headers: it cannot be put at rest",
             format,
         )
-    velocity = float(np.nanmedian(velocities))  # of the star: all CCDs say the same
+    # of the star: all CCDs say the same
+    velocity = np.nan if unknown else float(np.nanmedian(velocities))
     rest, flux, ivar = [], [], []
     for ccd in ordered:
-        rest.append(ccd.wave / (1 + velocity / SPEED_OF_LIGHT * ccd.observed))
+        shift = 1 + velocity / SPEED_OF_LIGHT if ccd.observed else 1.0
+        rest.append(ccd.wave / shift)
         error = np.maximum(ccd.error, ERROR_FLOOR)
         masked = mask_pixels(
             ccd.flux, error, ccd.good, rules["max_error"], rules["max_flux"]
@@ -283,7 +303,7 @@ def _assemble(group, ccds, wave, rules):
         for ccd in ordered
         if ccd.lacks
     ]
-    if np.nanmax(np.abs(velocities - velocity)) > 1:
+    if (np.abs(velocities - velocity) > 1).any():
         remarks.append(f"RVCOM differs between CCDs: {velocities.round(1)} km/s")
     missing = [str(k) for k in (1, 2, 3, 4) if k not in ccds]
     if missing:
@@ -307,7 +327,8 @@ def _assemble(group, ccds, wave, rules):
         },
         _per_ccd(ccds, "resolution"),
     )
-    reading.meta["snr"] = float(np.nanmedian(reading.meta["snr_ccd"]))
+    snr = [value for value in reading.meta["snr_ccd"] if np.isfinite(value)]
+    reading.meta["snr"] = float(np.median(snr)) if snr else np.nan
     return reading
 
 

@@ -1,4 +1,4 @@
-"""Read one CCD file of a GALAH spectrum, DR3 or DR4."""
+"""Read one file of a GALAH spectrum: a CCD of DR3 or DR4, or DR4's fit product."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,9 @@ from specxfer._grids import GALAH_CCDS, SPEED_OF_LIGHT
 from specxfer.io._errors import ReadError, damage_is_a_refusal
 from specxfer.io._files import identify, number, refusal, text
 from specxfer.io._fits import open_fits, shape_of
+from specxfer.io._galah_fit import table_of_fit
 
-__all__ = ["CCD", "read_ccd"]
+__all__ = ["CCD", "read_ccds"]
 
 DR4_PARTS = ("normalized", "relative_error", "teluric", "resolution_profile")
 FASTEST = 5_000.0  # km/s; the survey itself fits up to 2,500
@@ -21,7 +22,7 @@ class CCD:
 
     number: int
     format: str
-    wave: np.ndarray  # Å in air, observed (DR4) or at rest (DR3)
+    wave: np.ndarray  # Å in air, observed (DR4) or at rest (DR3, the fit product)
     flux: np.ndarray
     error: np.ndarray
     good: np.ndarray
@@ -34,14 +35,16 @@ class CCD:
     lacks: tuple = ()  # names of the parts that a whole file has
 
 
-def read_ccd(path, min_transmission):
-    """The CCD in a file; a `ReadError` where there is none."""
+def read_ccds(path, min_transmission):
+    """The CCDs in a file; a `ReadError` where there is none."""
     with damage_is_a_refusal(path), open_fits(path) as hdus:
         format = identify(hdus)
         if format == "GALAH DR4":
-            return _read_dr4(path, hdus, min_transmission)
+            return [_read_dr4(path, hdus, min_transmission)]
         if format == "GALAH DR3":
-            return _read_dr3(path, hdus)
+            return [_read_dr3(path, hdus)]
+        if format == "GALAH DR4 fit":
+            return _read_fit(path, hdus)
         raise refusal(path, format)
 
 
@@ -112,6 +115,32 @@ def _read_dr4(path, hdus, min_transmission):
         labels=_header_labels(header),
         lacks=lacks,
     )
+
+
+def _read_fit(path, hdus):
+    parts, chi2 = table_of_fit(path, hdus[1])
+    ccds = []
+    for ccd, wave, flux, error in parts:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = error / np.abs(flux)
+        good = np.isfinite(error) & (error > 0)
+        ccds.append(
+            CCD(
+                number=ccd,
+                format="GALAH DR4 fit",
+                wave=wave,
+                flux=flux,
+                error=error,
+                good=good,
+                velocity=np.nan,
+                observed=False,
+                resolution=np.nan,
+                boxiness=np.nan,
+                snr=_snr(relative, good & np.isfinite(relative)),
+                labels={"fit_chi2": chi2},
+            )
+        )
+    return ccds
 
 
 def _image(path, hdus, place, format):

@@ -148,9 +148,26 @@ def galah_dr3(
     return paths
 
 
-def galah_fit(path):
-    dtype = [(n, ">f4") for n in ("wave", "sob", "uob", "smod")] + [("mob", "?")]
-    table = fits.BinTableHDU(np.zeros(50, dtype))
+def galah_fit(path, *, rv=37.0, ccds=(1, 2, 3, 4), error=0.01, change=None):
+    """The table of all CCDs, at rest; `change` edits its columns."""
+    columns = {name: [] for name in ("wave", "sob", "uob", "smod", "mob")}
+    for ccd in ccds:
+        start, step, _ = CCDS[ccd]
+        wave = (start + step * np.arange(4096)) / (1 + rv / C)
+        wave = wave[wave > 7679] if ccd == 4 else wave
+        flux = galah_flux(wave, ccd)
+        columns["wave"].append(wave)
+        columns["sob"].append(flux)
+        columns["uob"].append(np.full(wave.size, error))
+        columns["smod"].append(flux + error)  # chi² of 1
+        columns["mob"].append(np.ones(wave.size, bool))
+    columns = {name: np.concatenate(parts) for name, parts in columns.items()}
+    if change:
+        change(columns)
+    kinds = {"mob": "L"}
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column(n, kinds.get(n, "D"), array=a) for n, a in columns.items()]
+    )
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, overwrite=True)
     return path
 

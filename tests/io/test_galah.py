@@ -249,15 +249,13 @@ def test_other_formats_are_named(write, tmp_path):
     files = {
         "aspcapStar": write.aspcapstar(tmp_path / "2M00000000+0000001.fits"),
         "apStar": write.apstar(tmp_path / "b.fits"),
-        "GALAH DR4 fit": write.galah_fit(tmp_path / f"{DR4}_allstar_fit_spectrum.fits"),
         "npz": write.pixels_npz(tmp_path / "p.npz"),
     }
     X, report = read_galah(list(files.values()))
     assert len(X) == 0
     assert list(report["format"]) == list(files)
     assert "use read_apogee" in report["reason"][0]
-    assert "fit product" in report["reason"][2]
-    assert "use read_apogee" in report["reason"][3]
+    assert "use read_apogee" in report["reason"][2]
 
 
 def test_one_bad_star_among_others(write, tmp_path):

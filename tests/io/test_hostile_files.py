@@ -12,11 +12,12 @@ FORMATS = {
     "pixels_npz": read_apogee,
     "galah_dr3": read_galah,
     "galah_dr4": read_galah,
+    "galah_fit": read_galah,
 }
 
 
 def good_file(write, format, folder):
-    if format.startswith("galah"):
+    if format.startswith("galah_dr"):
         return getattr(write, format)(folder, 210115000101001, ccds=[3])[0]
     return getattr(write, format)(
         folder / f"star.{'npz' if 'npz' in format else 'fits'}"
@@ -93,7 +94,7 @@ def test_damaged_files(write, tmp_path, rng, format, damage):
 
 
 @pytest.mark.parametrize(
-    "format", ["aspcapstar", "pixels_npz", "galah_dr3", "galah_dr4"]
+    "format", ["aspcapstar", "pixels_npz", "galah_dr3", "galah_dr4", "galah_fit"]
 )
 def test_every_cut_is_noticed(write, tmp_path, rng, format):
     """A download that stopped is refused, wherever it stopped (or lacks a part)."""
