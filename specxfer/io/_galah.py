@@ -41,6 +41,8 @@ META = {
     "alpha_fe": (float, None),
     "vbroad": (float, "km/s"),
     "fit_chi2": (float, None),
+    "translated": (int, None),
+    "support": (float, None),
 }
 
 
@@ -102,8 +104,9 @@ def read_galah(
         pixel, median of the CCDs), rv_com (km/s, the shift that was removed),
         rv_error, rv_ok, wave_ok, parameters_ok, teff, logg, fe_h, alpha_fe, vbroad
         (of the reduction pipeline), fit_chi2 (reduced χ² of the fit product's model
-        over the pixels it was fitted to), file, and `snr_ccd` and `lsf_boxiness` for
-        each CCD; NaN, or -1, where the file does not say.
+        over the pixels it was fitted to), translated (1 for a file by `write_galah`,
+        which no telescope observed, else 0) and its support, file, and `snr_ccd` and
+        `lsf_boxiness` for each CCD; NaN, or -1, where the file does not say.
     report : astropy.table.Table
         One row a spectrum, or a file that belongs to none: file, id, format, status
         ("read", "partial" or "refused"), reason, n_good (pixels). Rows that are not
@@ -181,8 +184,10 @@ def read_galah(
 
 def _star_name(reading):
     """A name shared by all spectra of a star, and with APOGEE, if the file has one."""
-    tmass, gaia = (reading.meta.get(name, "") for name in ("tmass_id", "gaia_id"))
-    return f"2M{tmass}" if tmass else gaia or reading.id
+    given, tmass, gaia = (
+        reading.meta.get(name, "") for name in ("star_id", "tmass_id", "gaia_id")
+    )
+    return given or (f"2M{tmass}" if tmass else gaia or reading.id)
 
 
 # ------------------------------------------------------------------------ grouping
@@ -305,6 +310,8 @@ def _assemble(group, ccds, wave, rules):
     ]
     if (np.abs(velocities - velocity) > 1).any():
         remarks.append(f"RVCOM differs between CCDs: {velocities.round(1)} km/s")
+    if len({ccd.labels.get("translated") for ccd in ordered}) > 1:
+        remarks.append("some CCDs are translated, the others observed")
     missing = [str(k) for k in (1, 2, 3, 4) if k not in ccds]
     if missing:
         remarks.append(f"no CCD {', '.join(missing)}")
@@ -343,4 +350,5 @@ def _labels(ordered):
         for key, value in ccd.labels.items():
             if labels.get(key) in (None, "", -1) or labels[key] != labels[key]:
                 labels[key] = value
+    labels["translated"] = max(ccd.labels["translated"] for ccd in ordered)
     return labels

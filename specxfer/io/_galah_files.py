@@ -137,7 +137,7 @@ def _read_fit(path, hdus):
                 resolution=np.nan,
                 boxiness=np.nan,
                 snr=_snr(relative, good & np.isfinite(relative)),
-                labels={"fit_chi2": chi2},
+                labels={"fit_chi2": chi2, "translated": 0},
             )
         )
     return ccds
@@ -200,4 +200,7 @@ def _header_labels(header):
         "fe_h": number(header, "FE_H_R"),
         "alpha_fe": number(header, "A_FE_R"),
         "vbroad": number(header, "VBROAD_R"),
+        "translated": int(number(header, "TRANSLAT") == 1),  # by write_galah
+        "support": number(header, "SUPPORT"),
+        "star_id": text(header, "STAR_ID"),
     }
