@@ -71,6 +71,12 @@ def mask_pixels(flux, error, good, max_error, max_flux):
 def collect(read_one, tasks, n_pixels, *, n_jobs, verbose, on_error):
     """Run `read_one` over `tasks` and stack what it read, in the order of `tasks`.
 
+    Parameters
+    ----------
+    read_one : callable
+        From a task to its `Reading`, or to a list of them where a file holds several
+        spectra.
+
     Returns
     -------
     flux, ivar : ndarray of float32 of shape (n_read, n_pixels)
@@ -80,7 +86,7 @@ def collect(read_one, tasks, n_pixels, *, n_jobs, verbose, on_error):
     """
     if on_error not in ("skip", "raise"):
         raise ValueError(f'on_error is {on_error!r}; expected "skip" or "raise".')
-    # pages that are never written cost no memory, so room for all is free
+    # pages that are never written cost no memory, so room for one a task is free
     flux = np.empty((len(tasks), n_pixels), np.float32)
     ivar = np.empty((len(tasks), n_pixels), np.float32)
     kept, lines = [], []
@@ -88,6 +94,10 @@ def collect(read_one, tasks, n_pixels, *, n_jobs, verbose, on_error):
         good = 0
         if reading.status != "refused":
             row = len(kept)
+            if row == len(flux):
+                room = (row + row // 4 + 1, n_pixels)
+                flux.resize(room, refcheck=False)  # the system moves pages, not bytes
+                ivar.resize(room, refcheck=False)
             flux[row], ivar[row] = reading.flux, reading.ivar
             good = int(np.count_nonzero(reading.ivar))
             reading.flux = reading.ivar = None
@@ -103,17 +113,19 @@ def _run(read_one, tasks, n_jobs, verbose, on_error):
     progress = tqdm(total=len(tasks), disable=not verbose, unit="spectrum")
     jobs = (delayed(_guarded)(read_one, task, on_error) for task in tasks)
     with progress:
-        for reading in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
+        for readings in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
             progress.update()
-            yield reading
+            yield from readings
 
 
 def _guarded(read_one, task, on_error):
-    reading = read_one(task)
-    if on_error == "raise" and reading.errors:
-        raise reading.errors[0]
-    reading.errors = ()  # their tracebacks hold on to whole files
-    return reading
+    readings = read_one(task)
+    readings = readings if isinstance(readings, list) else [readings]
+    for reading in readings:
+        if on_error == "raise" and reading.errors:
+            raise reading.errors[0]
+        reading.errors = ()  # their tracebacks hold on to whole files
+    return readings
 
 
 def meta_table(readings, columns):

@@ -44,7 +44,7 @@ HINTS = {
 }
 
 
-def find_files(paths):
+def find_files(paths, suffixes=SUFFIXES):
     """The files that `paths` names: files, folders (searched to any depth), patterns.
 
     A name that matches nothing is kept, so that it is reported and not lost.
@@ -54,7 +54,7 @@ def find_files(paths):
     found = []
     for path in map(os.fspath, paths):
         if os.path.isdir(path):
-            inside = (p for p in Path(path).rglob("*") if p.name.endswith(SUFFIXES))
+            inside = (p for p in Path(path).rglob("*") if p.name.endswith(suffixes))
             found += sorted(str(p) for p in inside) or [path]
         elif glob.has_magic(path) and not os.path.exists(path):
             found += sorted(glob.glob(path, recursive=True)) or [path]

@@ -21,7 +21,7 @@ DAMAGE = ".*truncated|Error validating header"  # astropy goes on without the re
 def first_bytes(path):
     """The first nine bytes of a file; a `ReadError` if it cannot be opened."""
     if os.path.isdir(path):
-        raise ReadError(path, "it is a folder in which no FITS or npz file was found")
+        raise ReadError(path, "it is a folder in which no file to read was found")
     try:
         with open(path, "rb") as file:
             start = file.read(9)

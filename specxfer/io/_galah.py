@@ -145,12 +145,7 @@ def read_galah(
     >>> len(spectra), report["status"][0]
     (0, np.str_('refused'))
     """
-    wave = galah_wave() if wave is None else np.asarray(wave, np.float64)
-    if wave.ndim != 1 or wave.size < 2 or not (np.diff(wave) > 0).all():
-        raise ValueError(
-            "wave must be one row of at least two wavelengths (Å) that increase; got "
-            f"shape {wave.shape}."
-        )
+    wave = checked_wave(wave)
     rules = {
         "max_error": max_error,
         "max_flux": max_flux,
@@ -164,12 +159,28 @@ def read_galah(
         verbose=verbose,
         on_error=on_error,
     )
-    meta = meta_table(readings, META)
+    return as_spectra(flux, ivar, readings, wave), report
+
+
+def checked_wave(wave):
+    """The grid asked for, by default that of `galah_wave`."""
+    wave = galah_wave() if wave is None else np.asarray(wave, np.float64)
+    if wave.ndim != 1 or wave.size < 2 or not (np.diff(wave) > 0).all():
+        raise ValueError(
+            "wave must be one row of at least two wavelengths (Å) that increase; got "
+            f"shape {wave.shape}."
+        )
+    return wave
+
+
+def as_spectra(flux, ivar, readings, wave, columns=META):
+    """`Spectra` of what was read."""
+    meta = meta_table(readings, columns)
     for name in ("snr_ccd", "lsf_boxiness"):
         meta[name] = np.array([r.meta[name] for r in readings]).reshape(-1, 4)
     chip = galah_chip(wave)
     resolution = np.array([r.resolution for r in readings]).reshape(-1, 4)
-    spectra = Spectra(
+    return Spectra(
         flux,
         ivar,
         wave=wave,
@@ -179,7 +190,6 @@ def read_galah(
         resolution=resolution[:, np.unique(chip)],
         chip=chip,
     )
-    return spectra, report
 
 
 def _star_name(reading):
@@ -254,7 +264,7 @@ def _read_star(group, wave, rules):
         except ReadError as error:
             errors.append(error)
     try:
-        reading = _assemble(group, ccds, wave, rules)
+        reading = assemble(group, ccds, wave, rules)
     except ReadError as error:
         reading = refused(error, id=group.id if SOBJECT_ID.fullmatch(group.id) else "")
     if errors:
@@ -272,7 +282,7 @@ def _short(error):
     return f"{os.path.basename(error.path)}: {error.reason}"
 
 
-def _assemble(group, ccds, wave, rules):
+def assemble(group, ccds, wave, rules):
     """One spectrum on the grid asked for, from the CCDs that could be read."""
     if not ccds:
         raise ReadError(group.pattern, "none of its files could be read")

@@ -10,7 +10,7 @@ from specxfer.io._files import identify, number, refusal, text
 from specxfer.io._fits import open_fits, shape_of
 from specxfer.io._galah_fit import table_of_fit
 
-__all__ = ["CCD", "read_ccds"]
+__all__ = ["CCD", "ccd_of", "read_ccds", "snr_of"]
 
 DR4_PARTS = ("normalized", "relative_error", "teluric", "resolution_profile")
 FASTEST = 5_000.0  # km/s; the survey itself fits up to 2,500
@@ -72,7 +72,7 @@ def _read_dr3(path, hdus):
         observed=False,
         resolution=np.nan,
         boxiness=np.nan,
-        snr=_snr(relative, good),
+        snr=snr_of(relative, good),
         labels=_header_labels(hdus[0].header),
     )
 
@@ -111,7 +111,7 @@ def _read_dr4(path, hdus, min_transmission):
         observed=True,
         resolution=resolution,
         boxiness=number(header, "B"),
-        snr=snr if np.isfinite(snr) else _snr(relative, good),
+        snr=snr if np.isfinite(snr) else snr_of(relative, good),
         labels=_header_labels(header),
         lacks=lacks,
     )
@@ -136,7 +136,7 @@ def _read_fit(path, hdus):
                 observed=False,
                 resolution=np.nan,
                 boxiness=np.nan,
-                snr=_snr(relative, good & np.isfinite(relative)),
+                snr=snr_of(relative, good & np.isfinite(relative)),
                 labels={"fit_chi2": chi2, "translated": 0},
             )
         )
@@ -160,10 +160,15 @@ def _wavelengths(path, header, flux, format):
     start, step, origin = (number(header, k) for k in ("CRVAL1", "CDELT1", "CRPIX1"))
     origin = 1.0 if np.isnan(origin) else origin
     wave = start + (np.arange(flux.size) + 1 - origin) * step
-    if step > 0:
+    return wave, ccd_of(path, wave, format)
+
+
+def ccd_of(path, wave, format):
+    """Which CCD the wavelengths of its pixels make one."""
+    if wave[-1] > wave[0]:
         for ccd, (first, last) in enumerate(GALAH_CCDS, 1):
             if abs(wave[0] - first) < 40 and abs(wave[-1] - last) < 40:
-                return wave, ccd
+                return ccd
     raise ReadError(
         path,
         f"its wavelengths, {wave[0]:.6g} to {wave[-1]:.6g} Å, are those of no HERMES "
@@ -178,7 +183,7 @@ def _resolving_power(wave, fwhm):
     return float(np.median(power)) if power.size else np.nan
 
 
-def _snr(relative, good):
+def snr_of(relative, good):
     return float(1 / np.median(relative[good])) if good.any() else np.nan
 
 
