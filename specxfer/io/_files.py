@@ -9,12 +9,13 @@ from astropy.io import fits
 
 from specxfer._grids import APOGEE_PIXELS
 from specxfer.io._errors import ReadError
-from specxfer.io._fits import shape_of
+from specxfer.io._fits import Cards, shape_of
 
 __all__ = [
     "find_files",
     "identify",
     "integer",
+    "name_of",
     "number",
     "refusal",
     "text",
@@ -74,7 +75,7 @@ def identify(hdus):
     """
     start = number(hdus[0].header, "CRVAL1")
     if len(shape_of(hdus[0])) == 1 and OPTICAL[0] < start < OPTICAL[1]:
-        names = [hdu.name.lower() for hdu in hdus[1:3]]
+        names = [name_of(hdu) for hdu in hdus[1:3]]
         if "normalized" in names or "relative_error" in names:
             return "GALAH DR4"
         return "GALAH DR3" if "input_sigma" in names else "FITS"
@@ -93,6 +94,11 @@ def identify(hdus):
     if len(shape) == 2 and shape[0] == 3 and shape[1] in (2048, 4096):
         return "apVisit"
     return "FITS"
+
+
+def name_of(hdu):
+    """The name (EXTNAME) of a part, in lower case."""
+    return text(Cards(hdu), "EXTNAME").lower()
 
 
 def refusal(path, format):

@@ -6,8 +6,8 @@ import numpy as np
 
 from specxfer._grids import GALAH_CCDS, SPEED_OF_LIGHT
 from specxfer.io._errors import ReadError, damage_is_a_refusal
-from specxfer.io._files import identify, number, refusal, text
-from specxfer.io._fits import open_fits, shape_of
+from specxfer.io._files import identify, name_of, number, refusal, text
+from specxfer.io._fits import Cards, open_fits, shape_of
 from specxfer.io._galah_fit import table_of_fit
 
 __all__ = ["CCD", "ccd_of", "read_ccds", "snr_of"]
@@ -57,8 +57,9 @@ def _read_dr3(path, hdus):
             format,
         )
     flux, relative = _image(path, hdus, 4, format), _image(path, hdus, 1, format)
-    wave, ccd = _wavelengths(path, hdus[4].header, flux, format)
-    observed, _ = _wavelengths(path, hdus[0].header, flux, format)
+    wave, ccd = _wavelengths(path, Cards(hdus[4]), flux, format)
+    header = Cards(hdus[0])
+    observed, _ = _wavelengths(path, header, flux, format)
     velocity = float((observed[0] / wave[0] - 1) * SPEED_OF_LIGHT)
     good = np.isfinite(relative) & (relative > 0)
     return CCD(
@@ -73,21 +74,21 @@ def _read_dr3(path, hdus):
         resolution=np.nan,
         boxiness=np.nan,
         snr=snr_of(relative, good),
-        labels=_header_labels(hdus[0].header),
+        labels=_header_labels(header),
     )
 
 
 def _read_dr4(path, hdus, min_transmission):
     format = "GALAH DR4"
-    place = {hdu.name.lower(): i for i, hdu in enumerate(hdus)}
+    place = {name_of(hdu): i for i, hdu in enumerate(hdus)}
     lacks = tuple(name for name in DR4_PARTS if name not in place)
     for name in lacks:
         if name in ("normalized", "relative_error"):
             raise ReadError(path, f"it has no HDU named {name}", format)
-    header = hdus[0].header
+    header = Cards(hdus[0])
     flux = _image(path, hdus, place["normalized"], format)
     relative = _image(path, hdus, place["relative_error"], format)
-    wave, ccd = _wavelengths(path, hdus[place["normalized"]].header, flux, format)
+    wave, ccd = _wavelengths(path, Cards(hdus[place["normalized"]]), flux, format)
     # negative where the counts are: no light was measured
     good = np.isfinite(relative) & (relative > 0)
     if "teluric" in place:

@@ -23,7 +23,7 @@ def table_of_fit(path, hdu):
         Reduced chi² of the survey's model over the pixels it was fitted to.
     """
     format = "GALAH DR4 fit"
-    data = hdu.data
+    data = _rows(hdu)
     wave, flux, error = (_column(path, data, name) for name in ("wave", "sob", "uob"))
     if wave.size < FEWEST_PIXELS or not (np.diff(wave) > 0).all():
         raise ReadError(path, "its wavelengths do not increase: it is damaged", format)
@@ -40,8 +40,21 @@ def table_of_fit(path, hdu):
     return ccds, _chi2(data, flux, error)
 
 
+def _rows(hdu):
+    """The table as it is in the file: astropy's would describe its columns again."""
+    if any(c.bscale is not None or c.bzero is not None for c in hdu.columns):
+        raise ValueError("scaled columns")
+    place, kind = hdu.fileinfo(), hdu.columns.dtype.newbyteorder(">")
+    place["file"].seek(place["datLoc"])
+    n_rows, n_bytes = (hdu.header[name] for name in ("NAXIS2", "NAXIS1"))
+    if kind.itemsize != n_bytes:
+        raise ValueError(f"a row has {n_bytes} bytes, its columns {kind.itemsize}")
+    rows = np.frombuffer(place["file"].read(n_rows * n_bytes), kind, n_rows)
+    return {name.lower(): rows[name] for name in kind.names}
+
+
 def _column(path, data, name):
-    values = np.asarray(data[name])
+    values = data[name]
     if values.ndim != 1 or values.dtype.kind not in "fiu":
         raise ReadError(
             path,
@@ -83,9 +96,8 @@ def _check_velocity(path, ccds):
 
 
 def _chi2(data, flux, error):
-    names = {name.lower() for name in data.columns.names}
-    if not {"smod", "mob"} <= names:
+    if not {"smod", "mob"} <= set(data):
         return np.nan
-    used = np.asarray(data["mob"]).astype(bool) & (error > 0)
+    used = (data["mob"] == ord("T")) & (error > 0)
     residual = (flux - np.asarray(data["smod"], np.float64))[used] / error[used]
     return float(np.mean(np.square(residual))) if used.any() else np.nan

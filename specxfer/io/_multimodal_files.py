@@ -28,6 +28,7 @@ FEW_PIXELS = 512  # every so many pixels are enough for a velocity, or to know a
 UNEVEN = 0.02  # pixels by which a wavelength, in single precision, may be off its line
 OFF_GRID = 0.2  # the same, of APOGEE, whose exponents were in single precision
 FEWEST_PIXELS = 16  # a CCD with less is none
+WIDEST = 1024  # bytes of one value
 
 
 def h5py():
@@ -63,7 +64,14 @@ def table_of(path, file, survey):
     Checks that those of a spectrum are there, and that all have as many rows.
     """
     h5 = h5py()
-    found = {n.lower(): d for n, d in file.items() if isinstance(d, h5.Dataset)}
+    found = {
+        n.lower(): d
+        for n, d in file.items()
+        if isinstance(d, h5.Dataset)
+        # a damaged type can be gigabytes wide
+        and d.dtype.kind in "biufSO"
+        and d.dtype.itemsize <= WIDEST
+    }
     seen = next((s for s, names in SPECTRA.items() if names[1] in found), None)
     if seen != survey:
         what = f"spectra of {seen.upper()}" if seen else f"{', '.join([*found][:6])}"
