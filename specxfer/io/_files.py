@@ -82,7 +82,7 @@ def identify(hdus):
     if len(hdus) < 2:
         return "FITS"
     if isinstance(hdus[1], fits.BinTableHDU):
-        columns = {name.upper() for name in hdus[1].columns.names}
+        columns = {name.upper() for name in column_names(hdus[1])}
         if {"WAVE", "SOB", "UOB"} <= columns:
             return "GALAH DR4 fit"
         return "mwmStar" if len(hdus) >= 5 and "FLUX" in columns else "FITS table"
@@ -99,6 +99,12 @@ def identify(hdus):
 def name_of(hdu):
     """The name (EXTNAME) of a part, in lower case."""
     return text(Cards(hdu), "EXTNAME").lower()
+
+
+def column_names(hdu):
+    """The names of the columns of a table, which it takes astropy long to describe."""
+    cards = Cards(hdu)
+    return [text(cards, f"TTYPE{i + 1}") for i in range(integer(cards, "TFIELDS"))]
 
 
 def refusal(path, format):

@@ -10,9 +10,10 @@ import numpy as np
 from specxfer._grids import SPEED_OF_LIGHT, galah_chip, galah_wave
 from specxfer.io._collect import Reading, collect, mask_pixels, meta_table, refused
 from specxfer.io._errors import ReadError
+from specxfer.io._evenly_spaced import resample_detectors
 from specxfer.io._files import find_files
 from specxfer.io._galah_files import read_ccds
-from specxfer.resampling import resample
+from specxfer.resampling import pixel_edges
 from specxfer.spectra import Spectra
 
 __all__ = ["read_galah"]
@@ -152,7 +153,7 @@ def read_galah(
         "min_transmission": min_transmission,
     }
     flux, ivar, readings, report = collect(
-        partial(_read_star, wave=wave, rules=rules),
+        partial(_read_star, edges=pixel_edges(wave), rules=rules),
         _group(find_files(paths), ids),
         wave.size,
         n_jobs=n_jobs,
@@ -242,7 +243,7 @@ def _group(paths, ids):
 
 
 # ------------------------------------------------------------------------- reading
-def _read_star(group, wave, rules):
+def _read_star(group, edges, rules):
     if not group.files:
         error = ReadError(group.id, "no file of this sobject_id")
         return refused(error, id=group.id)
@@ -264,7 +265,7 @@ def _read_star(group, wave, rules):
         except ReadError as error:
             errors.append(error)
     try:
-        reading = assemble(group, ccds, wave, rules)
+        reading = assemble(group, ccds, edges, rules)
     except ReadError as error:
         reading = refused(error, id=group.id if SOBJECT_ID.fullmatch(group.id) else "")
     if errors:
@@ -282,7 +283,7 @@ def _short(error):
     return f"{os.path.basename(error.path)}: {error.reason}"
 
 
-def assemble(group, ccds, wave, rules):
+def assemble(group, ccds, edges, rules):
     """One spectrum on the grid asked for, from the CCDs that could be read."""
     if not ccds:
         raise ReadError(group.pattern, "none of its files could be read")
@@ -298,19 +299,15 @@ def assemble(group, ccds, wave, rules):
         )
     # of the star: all CCDs say the same
     velocity = np.nan if unknown else float(np.nanmedian(velocities))
-    rest, flux, ivar = [], [], []
+    detectors = []
     for ccd in ordered:
         shift = 1 + velocity / SPEED_OF_LIGHT if ccd.observed else 1.0
-        rest.append(ccd.wave / shift)
         error = np.maximum(ccd.error, ERROR_FLOOR)
         masked = mask_pixels(
             ccd.flux, error, ccd.good, rules["max_error"], rules["max_flux"]
         )
-        flux.append(masked[0])
-        ivar.append(masked[1])
-    flux, ivar = resample(
-        np.concatenate(flux), np.concatenate(rest), wave, np.concatenate(ivar)
-    )
+        detectors.append((ccd.wave / shift, *masked))
+    flux, ivar = resample_detectors(detectors, edges)
     if not ivar.any():
         raise ReadError(group.pattern, "it has no good pixel on this grid", format)
     remarks = [

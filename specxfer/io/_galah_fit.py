@@ -4,10 +4,13 @@ import numpy as np
 
 from specxfer._grids import GALAH_CCDS, SPEED_OF_LIGHT, galah_chip
 from specxfer.io._errors import ReadError
+from specxfer.io._files import integer, number, text
+from specxfer.io._fits import Cards
 
 __all__ = ["table_of_fit"]
 
 FEWEST_PIXELS = 16  # a CCD with less is none
+KINDS = {"D": ">f8", "E": ">f4", "L": "S1"}  # of columns: their letter in FITS
 UNEVEN = 0.01  # pixels by which a wavelength may be off its straight line
 FASTEST_FIT = 1_000.0  # km/s; no star of the survey is as fast
 
@@ -29,11 +32,11 @@ def table_of_fit(path, hdu):
         raise ReadError(path, "its wavelengths do not increase: it is damaged", format)
     chip = galah_chip(wave)
     ccds = []
-    for number in range(1, 5):
-        on = slice(*np.searchsorted(chip, [number - 1, number]))
+    for ccd in range(1, 5):
+        on = slice(*np.searchsorted(chip, [ccd - 1, ccd]))
         if wave[on].size >= FEWEST_PIXELS:
-            _check_even(path, wave[on], number)
-            ccds.append((number, wave[on], flux[on], error[on]))
+            _check_even(path, wave[on], ccd)
+            ccds.append((ccd, wave[on], flux[on], error[on]))
     if not ccds:
         raise ReadError(path, f"it has only {wave.size} pixels", format)
     _check_velocity(path, ccds)
@@ -41,16 +44,22 @@ def table_of_fit(path, hdu):
 
 
 def _rows(hdu):
-    """The table as it is in the file: astropy's would describe its columns again."""
-    if any(c.bscale is not None or c.bzero is not None for c in hdu.columns):
-        raise ValueError("scaled columns")
-    place, kind = hdu.fileinfo(), hdu.columns.dtype.newbyteorder(">")
-    place["file"].seek(place["datLoc"])
-    n_rows, n_bytes = (hdu.header[name] for name in ("NAXIS2", "NAXIS1"))
+    """The columns as they are in the file: astropy takes long to describe a table."""
+    cards = Cards(hdu)
+    fields = []
+    for i in range(1, integer(cards, "TFIELDS") + 1):
+        letter = text(cards, f"TFORM{i}").removeprefix("1")
+        if letter not in KINDS or not np.isnan(number(cards, f"TSCAL{i}")):
+            raise ValueError(f"column {i} has the format {letter}")
+        fields.append((text(cards, f"TTYPE{i}").lower(), KINDS[letter]))
+    kind = np.dtype(fields)
+    n_rows, n_bytes = (integer(cards, name) for name in ("NAXIS2", "NAXIS1"))
     if kind.itemsize != n_bytes:
         raise ValueError(f"a row has {n_bytes} bytes, its columns {kind.itemsize}")
+    place = hdu.fileinfo()
+    place["file"].seek(place["datLoc"])
     rows = np.frombuffer(place["file"].read(n_rows * n_bytes), kind, n_rows)
-    return {name.lower(): rows[name] for name in kind.names}
+    return {name: rows[name] for name in kind.names}
 
 
 def _column(path, data, name):
@@ -65,13 +74,13 @@ def _column(path, data, name):
     return values.astype(np.float64)
 
 
-def _check_even(path, wave, number):
+def _check_even(path, wave, ccd):
     """The detector's pixels are evenly spaced, so a damaged wavelength shows."""
     line = np.linspace(wave[0], wave[-1], wave.size)
     if np.abs(wave - line).max() > UNEVEN * (line[1] - line[0]):
         raise ReadError(
             path,
-            f"its wavelengths on CCD {number} are not evenly spaced: it is damaged",
+            f"its wavelengths on CCD {ccd} are not evenly spaced: it is damaged",
             "GALAH DR4 fit",
         )
 
@@ -83,7 +92,7 @@ def _check_velocity(path, ccds):
     shifted by a velocity that no star has: the fit failed and its lines are not where
     its wavelengths say.
     """
-    ends = [GALAH_CCDS[number - 1][1] / wave[-1] - 1 for number, wave, *_ in ccds]
+    ends = [GALAH_CCDS[ccd - 1][1] / wave[-1] - 1 for ccd, wave, *_ in ccds]
     velocity = float(np.median(ends)) * SPEED_OF_LIGHT
     if abs(velocity) > FASTEST_FIT:
         raise ReadError(
@@ -98,6 +107,6 @@ def _check_velocity(path, ccds):
 def _chi2(data, flux, error):
     if not {"smod", "mob"} <= set(data):
         return np.nan
-    used = (data["mob"] == ord("T")) & (error > 0)
+    used = (data["mob"] == b"T") & (error > 0)
     residual = (flux - np.asarray(data["smod"], np.float64))[used] / error[used]
     return float(np.mean(np.square(residual))) if used.any() else np.nan

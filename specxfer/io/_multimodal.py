@@ -17,6 +17,7 @@ from specxfer.io._multimodal_files import (
     read_galah_block,
     table_of,
 )
+from specxfer.resampling import pixel_edges
 from specxfer.spectra import Spectra
 
 __all__ = ["read_multimodal"]
@@ -143,7 +144,7 @@ def read_multimodal(
     n_pixels = APOGEE_PIXELS
     if survey == "galah":
         wave = _galah.checked_wave(wave)
-        options = {"pixels_off": pixels_off, "wave": wave, "rules": rules}
+        options = {"pixels_off": pixels_off, "edges": pixel_edges(wave), "rules": rules}
         n_pixels = wave.size
     flux, ivar, readings, report = collect(
         partial(_read_block, survey=survey, columns=columns, options=options),

@@ -68,8 +68,9 @@ def table_of(path, file, survey):
         n.lower(): d
         for n, d in file.items()
         if isinstance(d, h5.Dataset)
-        # a damaged type can be gigabytes wide
-        and d.dtype.kind in "biufSO"
+        # a damaged type can be gigabytes wide, and libhdf5 can search for texts of
+        # variable length, which the builder does not write, for ever
+        and d.dtype.kind in "biufS"
         and d.dtype.itemsize <= WIDEST
     }
     seen = next((s for s, names in SPECTRA.items() if names[1] in found), None)
@@ -216,7 +217,7 @@ GALAH_NUMBERS = {  # of meta: of the files
 GALAH_SNR = tuple(f"snr_c{ccd}_iraf" for ccd in (1, 2, 3, 4))
 
 
-def read_galah_block(path, found, rows, columns, pixels_off, wave, rules):
+def read_galah_block(path, found, rows, columns, pixels_off, edges, rules):
     """The `Reading`s of some rows."""
     own, flux, ivar = (numbers(path, found, n, rows) for n in SPECTRA["galah"])
     error = error_of(ivar)
@@ -234,7 +235,7 @@ def read_galah_block(path, found, rows, columns, pixels_off, wave, rules):
                 ccd.velocity = velocity[i]
                 ccd.labels = {"translated": 0}
                 ccds[ccd.number] = ccd
-            reading = assemble(Group(star, [(path, None)]), ccds, wave, rules)
+            reading = assemble(Group(star, [(path, None)]), ccds, edges, rules)
         except ReadError as failure:
             reason = f"row {rows.start + i}: {failure.reason}"
             readings.append(refused(ReadError(path, reason, FORMATS["galah"]), id=star))

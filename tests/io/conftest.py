@@ -178,8 +178,8 @@ def mmu_apogee(path, n=2, **changes):
     keep = np.concatenate([np.arange(*chip) for chip in CHIPS])
     flux = np.tile(apogee_flux()[0][keep].astype("f4"), (n, 1))
     datasets = {
-        "apogee_id": [f"2M0000000{i}+0000001".encode() for i in range(n)],
-        "object_id": [f"2M0000000{i}+0000001".encode() for i in range(n)],
+        "apogee_id": np.array([f"2M0000000{i}+0000001" for i in range(n)], "S18"),
+        "object_id": np.array([f"2M0000000{i}+0000001" for i in range(n)], "S18"),
         "teff": np.full(n, 4500, "f4"),
         "logg": np.full(n, 2.1, "f4"),
         "fe_h": np.full(n, -0.3, "f4"),

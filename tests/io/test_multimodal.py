@@ -259,6 +259,7 @@ def test_one_bad_file_is_reported(write, tmp_path):
         ({"spectrum_norm_ivar": lambda a: a[:, :100]}, "have shapes"),
         ({"spectrum_norm_ivar": lambda a: a.astype("S8")}, "expected numbers"),
         ({"object_id": lambda a: a[:1]}, "but object_id has shape"),
+        ({"object_id": lambda a: a.astype("S15").astype(object)}, "no object_id"),
         ({"spectrum_norm_flux": lambda a: a * np.nan}, "no good pixel"),
         ({"spectrum_B_ind_start": None}, "no CCD 1"),
     ],
