@@ -9,13 +9,12 @@ from astropy.io import fits
 
 from specxfer._grids import APOGEE_PIXELS
 from specxfer.io._errors import ReadError
-from specxfer.io._fits import Cards, shape_of
+from specxfer.io._fits import shape_of
 
 __all__ = [
     "find_files",
     "identify",
     "integer",
-    "name_of",
     "number",
     "refusal",
     "text",
@@ -75,14 +74,14 @@ def identify(hdus):
     """
     start = number(hdus[0].header, "CRVAL1")
     if len(shape_of(hdus[0])) == 1 and OPTICAL[0] < start < OPTICAL[1]:
-        names = [name_of(hdu) for hdu in hdus[1:3]]
+        names = [hdu.name.lower() for hdu in hdus[1:3]]
         if "normalized" in names or "relative_error" in names:
             return "GALAH DR4"
         return "GALAH DR3" if "input_sigma" in names else "FITS"
     if len(hdus) < 2:
         return "FITS"
     if isinstance(hdus[1], fits.BinTableHDU):
-        columns = {name.upper() for name in column_names(hdus[1])}
+        columns = {name.upper() for name in hdus[1].columns.names}
         if {"WAVE", "SOB", "UOB"} <= columns:
             return "GALAH DR4 fit"
         return "mwmStar" if len(hdus) >= 5 and "FLUX" in columns else "FITS table"
@@ -94,17 +93,6 @@ def identify(hdus):
     if len(shape) == 2 and shape[0] == 3 and shape[1] in (2048, 4096):
         return "apVisit"
     return "FITS"
-
-
-def name_of(hdu):
-    """The name (EXTNAME) of a part, in lower case."""
-    return text(Cards(hdu), "EXTNAME").lower()
-
-
-def column_names(hdu):
-    """The names of the columns of a table, which it takes astropy long to describe."""
-    cards = Cards(hdu)
-    return [text(cards, f"TTYPE{i + 1}") for i in range(integer(cards, "TFIELDS"))]
 
 
 def refusal(path, format):

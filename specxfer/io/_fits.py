@@ -3,7 +3,6 @@
 import gzip
 import io
 import os
-import re
 import warnings
 from contextlib import contextmanager
 
@@ -13,11 +12,9 @@ from astropy.utils.exceptions import AstropyWarning
 
 from specxfer.io._errors import ReadError
 
-__all__ = ["ZIP", "Cards", "first_bytes", "first_row", "open_fits", "shape_of"]
+__all__ = ["ZIP", "first_bytes", "first_row", "open_fits", "shape_of"]
 
 FITS, ZIP, GZIP = b"SIMPLE  =", b"PK\x03\x04", b"\x1f\x8b"
-TEXT = re.compile(r"'((?:[^']|'')*)'")
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([EeDd][+-]?\d+)?")
 DAMAGE = ".*truncated|Error validating header"  # astropy goes on without the rest
 
 
@@ -41,18 +38,23 @@ def first_bytes(path, all_of=()):
     return start
 
 
+def fits_bytes(path):
+    """All of a FITS file, maybe gzipped: faster than astropy's many small reads."""
+    content = first_bytes(path, all_of=(FITS, GZIP))
+    if content.startswith(ZIP):
+        raise ReadError(path, "an npz (zip) archive: use read_apogee", "npz")
+    if not content.startswith((FITS, GZIP)):
+        raise ReadError(path, f"it is no FITS file (it begins with {content!r})")
+    return content
+
+
 @contextmanager
 def open_fits(path):
     """The `astropy.io.fits.HDUList` of a file, which may be gzipped, for reading.
 
     Damage shows when a part is read: until it is closed, every error is a `ReadError`.
     """
-    # all at once is faster than astropy's many small reads
-    content = first_bytes(path, all_of=(FITS, GZIP))
-    if content.startswith(ZIP):
-        raise ReadError(path, "an npz (zip) archive: use read_apogee", "npz")
-    if not content.startswith((FITS, GZIP)):
-        raise ReadError(path, f"it is no FITS file (it begins with {content!r})")
+    content = fits_bytes(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)  # cards we do not read
@@ -71,36 +73,8 @@ def open_fits(path):
 
 def shape_of(hdu):
     """The shape of an image; () of what is none."""
-    return hdu.shape if isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU)) else ()
-
-
-class Cards:
-    """Single cards of a header: astropy takes as long for all of them as for a file.
-
-    A long text is cut where its first card ends.
-    """
-
-    def __init__(self, hdu):
-        place = hdu.fileinfo()
-        place["file"].seek(place["hdrLoc"])
-        self.cards = place["file"].read(place["datLoc"] - place["hdrLoc"])
-
-    def __getitem__(self, key):
-        wanted = f"{key:8}= ".encode("ascii")
-        at = self.cards.find(wanted)
-        while at > 0 and at % 80:
-            at = self.cards.find(wanted, at + 1)
-        if at < 0:
-            raise KeyError(key)
-        value = self.cards[at + 10 : at + 80].decode("ascii").lstrip()
-        if quoted := TEXT.match(value):
-            return quoted[1].replace("''", "'").rstrip().removesuffix("&")
-        value = value.split("/")[0].rstrip()
-        if value in ("T", "F"):
-            return value == "T"
-        if NUMBER.fullmatch(value):
-            return float(value.upper().replace("D", "E"))
-        raise ValueError(f"{key} is {value!r}")
+    images = (fits.PrimaryHDU, fits.ImageHDU)
+    return hdu.shape if getattr(hdu, "is_image", isinstance(hdu, images)) else ()
 
 
 def first_row(hdu, names):

@@ -6,9 +6,10 @@ import numpy as np
 
 from specxfer._grids import GALAH_CCDS, SPEED_OF_LIGHT
 from specxfer.io._errors import ReadError, damage_is_a_refusal
-from specxfer.io._files import identify, name_of, number, refusal, text
-from specxfer.io._fits import Cards, open_fits, shape_of
-from specxfer.io._galah_fit import table_of_fit
+from specxfer.io._files import identify, number, refusal, text
+from specxfer.io._fits import open_fits, shape_of
+from specxfer.io._galah_fit import is_fit, table_of_fit
+from specxfer.io._parts import read_parts
 
 __all__ = ["CCD", "ccd_of", "read_ccds", "snr_of"]
 
@@ -37,28 +38,30 @@ class CCD:
 
 def read_ccds(path, min_transmission):
     """The CCDs in a file; a `ReadError` where there is none."""
-    with damage_is_a_refusal(path), open_fits(path) as hdus:
-        format = identify(hdus)
+    with damage_is_a_refusal(path):
+        parts = read_parts(path)
+        if is_fit(parts):
+            return _read_fit(path, parts[1])
+        format = identify(parts)
         if format == "GALAH DR4":
-            return [_read_dr4(path, hdus, min_transmission)]
+            return [_read_dr4(path, parts, min_transmission)]
         if format == "GALAH DR3":
-            return [_read_dr3(path, hdus)]
-        if format == "GALAH DR4 fit":
-            return _read_fit(path, hdus)
-        raise refusal(path, format)
+            return [_read_dr3(path, parts)]
+        with open_fits(path) as hdus:  # which knows all formats
+            raise refusal(path, identify(hdus))
 
 
-def _read_dr3(path, hdus):
+def _read_dr3(path, parts):
     format = "GALAH DR3"
-    if len(hdus) < 5 or shape_of(hdus[4]) == ():
+    if len(parts) < 5 or shape_of(parts[4]) == ():
         raise ReadError(
             path,
             "it has no normalised flux (HDU4), as 227 stars of DR3: nothing to read",
             format,
         )
-    flux, relative = _image(path, hdus, 4, format), _image(path, hdus, 1, format)
-    wave, ccd = _wavelengths(path, Cards(hdus[4]), flux, format)
-    header = Cards(hdus[0])
+    flux, relative = _image(path, parts, 4, format), _image(path, parts, 1, format)
+    wave, ccd = _wavelengths(path, parts[4].header, flux, format)
+    header = parts[0].header
     observed, _ = _wavelengths(path, header, flux, format)
     velocity = float((observed[0] / wave[0] - 1) * SPEED_OF_LIGHT)
     good = np.isfinite(relative) & (relative > 0)
@@ -78,24 +81,24 @@ def _read_dr3(path, hdus):
     )
 
 
-def _read_dr4(path, hdus, min_transmission):
+def _read_dr4(path, parts, min_transmission):
     format = "GALAH DR4"
-    place = {name_of(hdu): i for i, hdu in enumerate(hdus)}
+    place = {part.name: i for i, part in enumerate(parts)}
     lacks = tuple(name for name in DR4_PARTS if name not in place)
     for name in lacks:
         if name in ("normalized", "relative_error"):
             raise ReadError(path, f"it has no HDU named {name}", format)
-    header = Cards(hdus[0])
-    flux = _image(path, hdus, place["normalized"], format)
-    relative = _image(path, hdus, place["relative_error"], format)
-    wave, ccd = _wavelengths(path, Cards(hdus[place["normalized"]]), flux, format)
+    header = parts[0].header
+    flux = _image(path, parts, place["normalized"], format)
+    relative = _image(path, parts, place["relative_error"], format)
+    wave, ccd = _wavelengths(path, parts[place["normalized"]].header, flux, format)
     # negative where the counts are: no light was measured
     good = np.isfinite(relative) & (relative > 0)
     if "teluric" in place:
-        good &= _image(path, hdus, place["teluric"], format) >= min_transmission
+        good &= _image(path, parts, place["teluric"], format) >= min_transmission
     resolution = np.nan
     if "resolution_profile" in place:
-        fwhm = _image(path, hdus, place["resolution_profile"], format)
+        fwhm = _image(path, parts, place["resolution_profile"], format)
         resolution = _resolving_power(wave, fwhm)
     velocity = number(header, "RVCOM")
     if abs(velocity) > FASTEST:
@@ -118,10 +121,10 @@ def _read_dr4(path, hdus, min_transmission):
     )
 
 
-def _read_fit(path, hdus):
-    parts, chi2 = table_of_fit(path, hdus[1])
+def _read_fit(path, table):
+    spectra, chi2 = table_of_fit(path, table)
     ccds = []
-    for ccd, wave, flux, error in parts:
+    for ccd, wave, flux, error in spectra:
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = error / np.abs(flux)
         good = np.isfinite(error) & (error > 0)
@@ -144,16 +147,16 @@ def _read_fit(path, hdus):
     return ccds
 
 
-def _image(path, hdus, place, format):
+def _image(path, parts, place, format):
     """The pixels of an HDU in native double precision, as many as the flux has."""
-    shape, length = shape_of(hdus[place]), shape_of(hdus[0])
+    shape, length = shape_of(parts[place]), shape_of(parts[0])
     if shape != length or len(length) != 1 or length[0] < 16:
         raise ReadError(
             path,
             f"HDU{place} has shape {shape}, HDU0 {length}; expected both one row",
             format,
         )
-    return np.asarray(hdus[place].data, np.float64)
+    return np.asarray(parts[place].data, np.float64)
 
 
 def _wavelengths(path, header, flux, format):

@@ -4,18 +4,20 @@ import numpy as np
 
 from specxfer._grids import GALAH_CCDS, SPEED_OF_LIGHT, galah_chip
 from specxfer.io._errors import ReadError
-from specxfer.io._files import integer, number, text
-from specxfer.io._fits import Cards
 
-__all__ = ["table_of_fit"]
+__all__ = ["is_fit", "table_of_fit"]
 
 FEWEST_PIXELS = 16  # a CCD with less is none
-KINDS = {"D": ">f8", "E": ">f4", "L": "S1"}  # of columns: their letter in FITS
 UNEVEN = 0.01  # pixels by which a wavelength may be off its straight line
 FASTEST_FIT = 1_000.0  # km/s; no star of the survey is as fast
 
 
-def table_of_fit(path, hdu):
+def is_fit(parts):
+    """Whether the parts of a FITS file are those of the fit product."""
+    return len(parts) > 1 and {"wave", "sob", "uob"} <= set(parts[1].column_names)
+
+
+def table_of_fit(path, table):
     """Wavelengths, flux, error of each CCD in the table, and chi² of the model.
 
     Returns
@@ -26,7 +28,7 @@ def table_of_fit(path, hdu):
         Reduced chi² of the survey's model over the pixels it was fitted to.
     """
     format = "GALAH DR4 fit"
-    data = _rows(hdu)
+    data = table.columns
     wave, flux, error = (_column(path, data, name) for name in ("wave", "sob", "uob"))
     if wave.size < FEWEST_PIXELS or not (np.diff(wave) > 0).all():
         raise ReadError(path, "its wavelengths do not increase: it is damaged", format)
@@ -41,25 +43,6 @@ def table_of_fit(path, hdu):
         raise ReadError(path, f"it has only {wave.size} pixels", format)
     _check_velocity(path, ccds)
     return ccds, _chi2(data, flux, error)
-
-
-def _rows(hdu):
-    """The columns as they are in the file: astropy takes long to describe a table."""
-    cards = Cards(hdu)
-    fields = []
-    for i in range(1, integer(cards, "TFIELDS") + 1):
-        letter = text(cards, f"TFORM{i}").removeprefix("1")
-        if letter not in KINDS or not np.isnan(number(cards, f"TSCAL{i}")):
-            raise ValueError(f"column {i} has the format {letter}")
-        fields.append((text(cards, f"TTYPE{i}").lower(), KINDS[letter]))
-    kind = np.dtype(fields)
-    n_rows, n_bytes = (integer(cards, name) for name in ("NAXIS2", "NAXIS1"))
-    if kind.itemsize != n_bytes:
-        raise ValueError(f"a row has {n_bytes} bytes, its columns {kind.itemsize}")
-    place = hdu.fileinfo()
-    place["file"].seek(place["datLoc"])
-    rows = np.frombuffer(place["file"].read(n_rows * n_bytes), kind, n_rows)
-    return {name: rows[name] for name in kind.names}
 
 
 def _column(path, data, name):
