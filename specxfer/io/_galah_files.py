@@ -14,6 +14,7 @@ from specxfer.io._parts import read_parts
 __all__ = ["CCD", "ccd_of", "read_ccds", "snr_of"]
 
 DR4_PARTS = ("normalized", "relative_error", "teluric", "resolution_profile")
+DISAGREEMENT = 0.5  # km/s, between the wavelengths that the parts of a file state
 FASTEST = 5_000.0  # km/s; the survey itself fits up to 2,500
 
 
@@ -64,6 +65,9 @@ def _read_dr3(path, parts):
     header = parts[0].header
     observed, _ = _wavelengths(path, header, flux, format)
     velocity = float((observed[0] / wave[0] - 1) * SPEED_OF_LIGHT)
+    # a shift stretches the steps as much, or one of the wavelengths is damaged
+    stretch = (np.ptp(observed) / np.ptp(wave) - 1) * SPEED_OF_LIGHT
+    _check_agreement(path, abs(stretch - velocity), format)
     good = np.isfinite(relative) & (relative > 0)
     return CCD(
         number=ccd,
@@ -92,6 +96,9 @@ def _read_dr4(path, parts, min_transmission):
     flux = _image(path, parts, place["normalized"], format)
     relative = _image(path, parts, place["relative_error"], format)
     wave, ccd = _wavelengths(path, parts[place["normalized"]].header, flux, format)
+    own, _ = _wavelengths(path, header, flux, format)
+    ends = (own / wave - 1)[[0, -1]] * SPEED_OF_LIGHT
+    _check_agreement(path, np.abs(ends).max(), format)
     # negative where the counts are: no light was measured
     good = np.isfinite(relative) & (relative > 0)
     if "teluric" in place:
@@ -165,6 +172,17 @@ def _wavelengths(path, header, flux, format):
     origin = 1.0 if np.isnan(origin) else origin
     wave = start + (np.arange(flux.size) + 1 - origin) * step
     return wave, ccd_of(path, wave, format)
+
+
+def _check_agreement(path, difference, format):
+    """The parts of a file are on the same pixels, so that a damaged card shows."""
+    if difference > DISAGREEMENT:
+        raise ReadError(
+            path,
+            f"its parts disagree about their wavelengths by {difference:.3g} km/s: it "
+            "is damaged",
+            format,
+        )
 
 
 def ccd_of(path, wave, format):

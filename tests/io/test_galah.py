@@ -210,6 +210,22 @@ def test_velocities_that_disagree(write, tmp_path):
     assert X.meta["rv_com"][0] == 50
 
 
+@pytest.mark.parametrize("survey", ["galah_dr3", "galah_dr4"])
+@pytest.mark.parametrize("card", ["CRVAL1", "CDELT1"])
+@pytest.mark.parametrize("hdu", [0, -1])
+def test_wavelengths_that_disagree(write, tmp_path, survey, card, hdu):
+    """A wrong digit of a wavelength is noticed: another part says it too."""
+    from astropy.io import fits
+
+    (path,) = getattr(write, survey)(tmp_path, DR4, ccds=[3])
+    hdu = hdu if hdu == 0 or survey == "galah_dr3" else 1
+    with fits.open(path, mode="update") as hdus:
+        hdus[hdu].header[card] *= 1 + (1e-5 if card == "CRVAL1" else 1e-3)
+    X, report = read_galah(path)
+    assert len(X) == 0
+    assert "disagree about their wavelengths" in report["reason"][0]
+
+
 def test_names_that_lie(write, tmp_path):
     one, two = write.galah_dr4(tmp_path, DR4, ccds=(1, 2))
     shutil.copy(one, tmp_path / f"{DR4}3.fits")
