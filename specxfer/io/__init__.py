@@ -1,9 +1,11 @@
-"""Readers of survey files."""
+"""Readers and writers of survey files."""
 
 from specxfer._grids import apogee_chips, apogee_wave, galah_wave
 from specxfer.io._apogee import apogee_from_pixels, read_apogee
 from specxfer.io._errors import ReadError
 from specxfer.io._galah import read_galah
+from specxfer.io._multimodal import read_multimodal
+from specxfer.io._write_galah import write_galah
 
 __all__ = [
     "ReadError",
@@ -13,4 +15,6 @@ __all__ = [
     "galah_wave",
     "read_apogee",
     "read_galah",
+    "read_multimodal",
+    "write_galah",
 ]

@@ -37,14 +37,13 @@ HINTS = {
     "apVisit": "use read_apogee",
     "mwmStar": "use read_apogee",
     "mwmVisit": "its visits are not all at rest: give the mwmStar file of the star",
-    "GALAH DR4 fit": "the fit product is not supported yet: give the four CCD files "
-    "of the spectrum",
+    "GALAH DR4 fit": "use read_galah",
     "FITS table": "it holds a table and no spectrum",
     "FITS": "it is no spectrum that this package knows",
 }
 
 
-def find_files(paths):
+def find_files(paths, suffixes=SUFFIXES):
     """The files that `paths` names: files, folders (searched to any depth), patterns.
 
     A name that matches nothing is kept, so that it is reported and not lost.
@@ -54,7 +53,7 @@ def find_files(paths):
     found = []
     for path in map(os.fspath, paths):
         if os.path.isdir(path):
-            inside = (p for p in Path(path).rglob("*") if p.name.endswith(SUFFIXES))
+            inside = (p for p in Path(path).rglob("*") if p.name.endswith(suffixes))
             found += sorted(str(p) for p in inside) or [path]
         elif glob.has_magic(path) and not os.path.exists(path):
             found += sorted(glob.glob(path, recursive=True)) or [path]

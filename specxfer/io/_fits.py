@@ -21,17 +21,22 @@ __all__ = [
     "table_rows",
 ]
 
-ZIP, GZIP = b"PK\x03\x04", b"\x1f\x8b"
+FITS, ZIP, GZIP = b"SIMPLE  =", b"PK\x03\x04", b"\x1f\x8b"
 DAMAGE = ".*truncated|Error validating header"  # astropy goes on without the rest
 
 
-def first_bytes(path):
-    """The first nine bytes of a file; a `ReadError` if it cannot be opened."""
+def first_bytes(path, all_of=()):
+    """The first nine bytes of a file; a `ReadError` if it cannot be opened.
+
+    All of its bytes, if it begins with one of `all_of`.
+    """
     if os.path.isdir(path):
-        raise ReadError(path, "it is a folder in which no FITS or npz file was found")
+        raise ReadError(path, "it is a folder in which no file to read was found")
     try:
         with open(path, "rb") as file:
             start = file.read(9)
+            if start.startswith(all_of):
+                start += file.read()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", error)
         raise ReadError(path, f"it cannot be opened ({reason})") from None
@@ -40,26 +45,32 @@ def first_bytes(path):
     return start
 
 
+def fits_bytes(path):
+    """All of a FITS file, maybe gzipped: faster than astropy's many small reads."""
+    content = first_bytes(path, all_of=(FITS, GZIP))
+    if content.startswith(ZIP):
+        raise ReadError(path, "an npz (zip) archive: use read_apogee", "npz")
+    if not content.startswith((FITS, GZIP)):
+        raise ReadError(path, f"it is no FITS file (it begins with {content!r})")
+    return content
+
+
 @contextmanager
 def open_fits(path):
     """The `astropy.io.fits.HDUList` of a file, which may be gzipped, for reading.
 
     Damage shows when a part is read: until it is closed, every error is a `ReadError`.
     """
-    if (start := first_bytes(path)).startswith(ZIP):
-        raise ReadError(path, "an npz (zip) archive: use read_apogee", "npz")
-    if not start.startswith((b"SIMPLE  =", GZIP)):
-        raise ReadError(path, f"it is no FITS file (it begins with {start!r})")
+    content = fits_bytes(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)  # cards we do not read
             warnings.filterwarnings("error", DAMAGE, AstropyWarning)
-            with open(path, "rb") as file:
-                if start.startswith(GZIP):
-                    # all at once: astropy compares neither checksum nor length
-                    file = io.BytesIO(gzip.decompress(file.read()))
-                with fits.open(file, memmap=False) as hdus:
-                    yield hdus
+            if content.startswith(GZIP):
+                # astropy compares neither checksum nor length
+                content = gzip.decompress(content)
+            with fits.open(io.BytesIO(content), memmap=False) as hdus:
+                yield hdus
     except Exception as error:  # astropy lets damage raise almost anything
         if isinstance(error, ReadError):
             raise
@@ -69,7 +80,8 @@ def open_fits(path):
 
 def shape_of(hdu):
     """The shape of an image; () of what is none."""
-    return hdu.shape if isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU)) else ()
+    images = (fits.PrimaryHDU, fits.ImageHDU)
+    return hdu.shape if getattr(hdu, "is_image", isinstance(hdu, images)) else ()
 
 
 def first_row(hdu, names):

@@ -1,4 +1,4 @@
-"""Read GALAH spectra: the four CCD files of DR3 and DR4."""
+"""Read GALAH spectra: the four CCD files of DR3 and DR4, and DR4's fit product."""
 
 import os
 import re
@@ -10,9 +10,10 @@ import numpy as np
 from specxfer._grids import SPEED_OF_LIGHT, galah_chip, galah_wave
 from specxfer.io._collect import Reading, collect, mask_pixels, meta_table, refused
 from specxfer.io._errors import ReadError
+from specxfer.io._evenly_spaced import resample_detectors
 from specxfer.io._files import find_files
-from specxfer.io._galah_files import read_ccd
-from specxfer.resampling import resample
+from specxfer.io._galah_files import read_ccds
+from specxfer.resampling import pixel_edges
 from specxfer.spectra import Spectra
 
 __all__ = ["read_galah"]
@@ -20,6 +21,7 @@ __all__ = ["read_galah"]
 ERROR_FLOOR = 1e-4  # no HERMES spectrum is known better
 SOBJECT_ID = re.compile(r"\d{15}")
 NAME = re.compile(r"(?P<id>.*?)(?P<ccd>[1-4])?(?:\.fits?)?(?:\.gz)?")
+ID_IN_NAME = re.compile(r"\d{15}(?!\d)")  # 150411003101372_allstar_fit_spectrum.fits
 
 META = {
     "sobject_id": (np.int64, None),
@@ -39,6 +41,9 @@ META = {
     "fe_h": (float, None),
     "alpha_fe": (float, None),
     "vbroad": (float, "km/s"),
+    "fit_chi2": (float, None),
+    "translated": (int, None),
+    "support": (float, None),
 }
 
 
@@ -57,7 +62,9 @@ def read_galah(
     """Read GALAH spectra of DR3 and DR4, at rest and on one grid.
 
     The files of one spectrum, ``{sobject_id}{ccd}.fits`` with ccd 1 to 4, are put
-    together. The release is told by what a file holds, not by its name or folder.
+    together. The fit product of DR4, ``{sobject_id}_allstar_fit_spectrum.fits``, holds
+    a spectrum of its own. What a file is, is told by what it holds, not by its name
+    or folder.
 
     Parameters
     ----------
@@ -83,8 +90,8 @@ def read_galah(
         keeps them, as strong emission lines may need.
     min_transmission : float, default=0.5
         DR4: pixels where less of the light came through the Earth's atmosphere are
-        bad; telluric lines are divided out, but not to within the noise. DR3 does
-        not say.
+        bad; telluric lines are divided out, but not to within the noise. DR3 and the
+        fit product do not say.
 
     Returns
     -------
@@ -92,12 +99,15 @@ def read_galah(
         In air. Bad pixels, missing CCDs and pixels the star's own do not cover
         are NaN with ivar 0. `ids` name the star: ``2M`` and the 2MASS designation
         as in APOGEE where the file has it, else its Gaia id, else the sobject_id.
-        `resolution` is λ/FWHM for each CCD, NaN for DR3, whose files do not say.
+        `resolution` is λ/FWHM for each CCD, NaN for DR3 and the fit product, whose
+        files do not say.
         `meta` holds sobject_id, tmass_id, gaia_id, object, survey, release, snr (per
         pixel, median of the CCDs), rv_com (km/s, the shift that was removed),
         rv_error, rv_ok, wave_ok, parameters_ok, teff, logg, fe_h, alpha_fe, vbroad
-        (of the reduction pipeline), file, and `snr_ccd` and `lsf_boxiness` for each
-        CCD; NaN, or -1, where the file does not say.
+        (of the reduction pipeline), fit_chi2 (reduced χ² of the fit product's model
+        over the pixels it was fitted to), translated (1 for a file by `write_galah`,
+        which no telescope observed, else 0) and its support, file, and `snr_ccd` and
+        `lsf_boxiness` for each CCD; NaN, or -1, where the file does not say.
     report : astropy.table.Table
         One row a spectrum, or a file that belongs to none: file, id, format, status
         ("read", "partial" or "refused"), reason, n_good (pixels). Rows that are not
@@ -118,6 +128,12 @@ def read_galah(
     the counts times the normalised flux. Resampling conserves flux and leaves the
     noise of neighbouring pixels correlated (see `specxfer.resampling.resample`).
 
+    The fit product is at rest, normalised to its own model, lacks CCD4 below about
+    7679 Å (telluric oxygen), and does not say what velocity was removed: `rv_com` is
+    NaN. Where its wavelengths show that this was beyond ±1000 km/s, the survey's fit
+    has failed, and the file is refused. Its column `mob` is no mask of bad pixels (it
+    leaves out what the model cannot fit) and is used for `fit_chi2` only.
+
     References
     ----------
     Buder, S. et al. 2021, MNRAS 506, 150 (DR3); Buder, S. et al. 2025, PASA 42, e051
@@ -130,31 +146,42 @@ def read_galah(
     >>> len(spectra), report["status"][0]
     (0, np.str_('refused'))
     """
-    wave = galah_wave() if wave is None else np.asarray(wave, np.float64)
-    if wave.ndim != 1 or wave.size < 2 or not (np.diff(wave) > 0).all():
-        raise ValueError(
-            "wave must be one row of at least two wavelengths (Å) that increase; got "
-            f"shape {wave.shape}."
-        )
+    wave = checked_wave(wave)
     rules = {
         "max_error": max_error,
         "max_flux": max_flux,
         "min_transmission": min_transmission,
     }
     flux, ivar, readings, report = collect(
-        partial(_read_star, wave=wave, rules=rules),
+        partial(_read_star, edges=pixel_edges(wave), rules=rules),
         _group(find_files(paths), ids),
         wave.size,
         n_jobs=n_jobs,
         verbose=verbose,
         on_error=on_error,
     )
-    meta = meta_table(readings, META)
+    return as_spectra(flux, ivar, readings, wave), report
+
+
+def checked_wave(wave):
+    """The grid asked for, by default that of `galah_wave`."""
+    wave = galah_wave() if wave is None else np.asarray(wave, np.float64)
+    if wave.ndim != 1 or wave.size < 2 or not (np.diff(wave) > 0).all():
+        raise ValueError(
+            "wave must be one row of at least two wavelengths (Å) that increase; got "
+            f"shape {wave.shape}."
+        )
+    return wave
+
+
+def as_spectra(flux, ivar, readings, wave, columns=META):
+    """`Spectra` of what was read."""
+    meta = meta_table(readings, columns)
     for name in ("snr_ccd", "lsf_boxiness"):
         meta[name] = np.array([r.meta[name] for r in readings]).reshape(-1, 4)
     chip = galah_chip(wave)
     resolution = np.array([r.resolution for r in readings]).reshape(-1, 4)
-    spectra = Spectra(
+    return Spectra(
         flux,
         ivar,
         wave=wave,
@@ -164,13 +191,14 @@ def read_galah(
         resolution=resolution[:, np.unique(chip)],
         chip=chip,
     )
-    return spectra, report
 
 
 def _star_name(reading):
     """A name shared by all spectra of a star, and with APOGEE, if the file has one."""
-    tmass, gaia = reading.meta["tmass_id"], reading.meta["gaia_id"]
-    return f"2M{tmass}" if tmass else gaia or reading.id
+    given, tmass, gaia = (
+        reading.meta.get(name, "") for name in ("star_id", "tmass_id", "gaia_id")
+    )
+    return given or (f"2M{tmass}" if tmass else gaia or reading.id)
 
 
 # ------------------------------------------------------------------------ grouping
@@ -200,7 +228,10 @@ def _group(paths, ids):
         parts = NAME.fullmatch(name)
         ccd = parts["ccd"]
         star = parts["id"] if ccd else name
-        group = groups.setdefault((folder, star), Group(star, []))
+        found = None if ccd else ID_IN_NAME.match(name)
+        group = groups.setdefault(
+            (folder, star), Group(found[0] if found else star, [])
+        )
         group.files.append((path, int(ccd) if ccd else None))
     if ids is None:
         return list(groups.values())
@@ -212,27 +243,29 @@ def _group(paths, ids):
 
 
 # ------------------------------------------------------------------------- reading
-def _read_star(group, wave, rules):
+def _read_star(group, edges, rules):
     if not group.files:
         error = ReadError(group.id, "no file of this sobject_id")
         return refused(error, id=group.id)
     ccds, errors = {}, []
     for path, named in group.files:
         try:
-            ccd = read_ccd(path, rules["min_transmission"])
-            if named and SOBJECT_ID.fullmatch(group.id) and named != ccd.number:
-                raise ReadError(
-                    path,
-                    f"its name says CCD {named}, its wavelengths CCD {ccd.number}",
-                    ccd.format,
-                )
-            if ccd.number in ccds:
-                raise ReadError(path, f"a second file of CCD {ccd.number}", ccd.format)
-            ccds[ccd.number] = ccd
+            for ccd in read_ccds(path, rules["min_transmission"]):
+                if named and SOBJECT_ID.fullmatch(group.id) and named != ccd.number:
+                    raise ReadError(
+                        path,
+                        f"its name says CCD {named}, its wavelengths CCD {ccd.number}",
+                        ccd.format,
+                    )
+                if ccd.number in ccds:
+                    raise ReadError(
+                        path, f"a second file of CCD {ccd.number}", ccd.format
+                    )
+                ccds[ccd.number] = ccd
         except ReadError as error:
             errors.append(error)
     try:
-        reading = _assemble(group, ccds, wave, rules)
+        reading = assemble(group, ccds, edges, rules)
     except ReadError as error:
         reading = refused(error, id=group.id if SOBJECT_ID.fullmatch(group.id) else "")
     if errors:
@@ -250,32 +283,31 @@ def _short(error):
     return f"{os.path.basename(error.path)}: {error.reason}"
 
 
-def _assemble(group, ccds, wave, rules):
+def assemble(group, ccds, edges, rules):
     """One spectrum on the grid asked for, from the CCDs that could be read."""
     if not ccds:
         raise ReadError(group.pattern, "none of its files could be read")
     ordered = [ccds[number] for number in sorted(ccds)]
     format = ordered[0].format
     velocities = np.array([c.velocity for c in ordered])
-    if np.isnan(velocities).all():
+    unknown = np.isnan(velocities).all()
+    if unknown and any(ccd.observed for ccd in ordered):
         raise ReadError(
             group.pattern,
             "no radial velocity (RVCOM) in its headers: it cannot be put at rest",
             format,
         )
-    velocity = float(np.nanmedian(velocities))  # of the star: all CCDs say the same
-    rest, flux, ivar = [], [], []
+    # of the star: all CCDs say the same
+    velocity = np.nan if unknown else float(np.nanmedian(velocities))
+    detectors = []
     for ccd in ordered:
-        rest.append(ccd.wave / (1 + velocity / SPEED_OF_LIGHT * ccd.observed))
+        shift = 1 + velocity / SPEED_OF_LIGHT if ccd.observed else 1.0
         error = np.maximum(ccd.error, ERROR_FLOOR)
         masked = mask_pixels(
             ccd.flux, error, ccd.good, rules["max_error"], rules["max_flux"]
         )
-        flux.append(masked[0])
-        ivar.append(masked[1])
-    flux, ivar = resample(
-        np.concatenate(flux), np.concatenate(rest), wave, np.concatenate(ivar)
-    )
+        detectors.append((ccd.wave / shift, *masked))
+    flux, ivar = resample_detectors(detectors, edges)
     if not ivar.any():
         raise ReadError(group.pattern, "it has no good pixel on this grid", format)
     remarks = [
@@ -283,8 +315,10 @@ def _assemble(group, ccds, wave, rules):
         for ccd in ordered
         if ccd.lacks
     ]
-    if np.nanmax(np.abs(velocities - velocity)) > 1:
+    if (np.abs(velocities - velocity) > 1).any():
         remarks.append(f"RVCOM differs between CCDs: {velocities.round(1)} km/s")
+    if len({ccd.labels.get("translated") for ccd in ordered}) > 1:
+        remarks.append("some CCDs are translated, the others observed")
     missing = [str(k) for k in (1, 2, 3, 4) if k not in ccds]
     if missing:
         remarks.append(f"no CCD {', '.join(missing)}")
@@ -307,7 +341,8 @@ def _assemble(group, ccds, wave, rules):
         },
         _per_ccd(ccds, "resolution"),
     )
-    reading.meta["snr"] = float(np.nanmedian(reading.meta["snr_ccd"]))
+    snr = [value for value in reading.meta["snr_ccd"] if np.isfinite(value)]
+    reading.meta["snr"] = float(np.median(snr)) if snr else np.nan
     return reading
 
 
@@ -322,4 +357,5 @@ def _labels(ordered):
         for key, value in ccd.labels.items():
             if labels.get(key) in (None, "", -1) or labels[key] != labels[key]:
                 labels[key] = value
+    labels["translated"] = max(ccd.labels["translated"] for ccd in ordered)
     return labels

@@ -1,17 +1,21 @@
-"""Read one CCD file of a GALAH spectrum, DR3 or DR4."""
+"""Read one file of a GALAH spectrum: a CCD of DR3 or DR4, or DR4's fit product."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from specxfer._grids import GALAH_CCDS, SPEED_OF_LIGHT
+from specxfer.io._collect import TINY
 from specxfer.io._errors import ReadError, damage_is_a_refusal
 from specxfer.io._files import identify, number, refusal, text
 from specxfer.io._fits import open_fits, shape_of
+from specxfer.io._galah_fit import is_fit, table_of_fit
+from specxfer.io._parts import read_parts
 
-__all__ = ["CCD", "read_ccd"]
+__all__ = ["CCD", "ccd_of", "read_ccds", "snr_of"]
 
 DR4_PARTS = ("normalized", "relative_error", "teluric", "resolution_profile")
+DISAGREEMENT = 0.5  # km/s, between the wavelengths that the parts of a file state
 FASTEST = 5_000.0  # km/s; the survey itself fits up to 2,500
 
 
@@ -21,7 +25,7 @@ class CCD:
 
     number: int
     format: str
-    wave: np.ndarray  # Å in air, observed (DR4) or at rest (DR3)
+    wave: np.ndarray  # Å in air, observed (DR4) or at rest (DR3, the fit product)
     flux: np.ndarray
     error: np.ndarray
     good: np.ndarray
@@ -34,30 +38,38 @@ class CCD:
     lacks: tuple = ()  # names of the parts that a whole file has
 
 
-def read_ccd(path, min_transmission):
-    """The CCD in a file; a `ReadError` where there is none."""
-    with damage_is_a_refusal(path), open_fits(path) as hdus:
-        format = identify(hdus)
+def read_ccds(path, min_transmission):
+    """The CCDs in a file; a `ReadError` where there is none."""
+    with damage_is_a_refusal(path):
+        parts = read_parts(path)
+        if is_fit(parts):
+            return _read_fit(path, parts[1])
+        format = identify(parts)
         if format == "GALAH DR4":
-            return _read_dr4(path, hdus, min_transmission)
+            return [_read_dr4(path, parts, min_transmission)]
         if format == "GALAH DR3":
-            return _read_dr3(path, hdus)
-        raise refusal(path, format)
+            return [_read_dr3(path, parts)]
+        with open_fits(path) as hdus:  # which knows all formats
+            raise refusal(path, identify(hdus))
 
 
-def _read_dr3(path, hdus):
+def _read_dr3(path, parts):
     format = "GALAH DR3"
-    if len(hdus) < 5 or shape_of(hdus[4]) == ():
+    if len(parts) < 5 or shape_of(parts[4]) == ():
         raise ReadError(
             path,
             "it has no normalised flux (HDU4), as 227 stars of DR3: nothing to read",
             format,
         )
-    flux, relative = _image(path, hdus, 4, format), _image(path, hdus, 1, format)
-    wave, ccd = _wavelengths(path, hdus[4].header, flux, format)
-    observed, _ = _wavelengths(path, hdus[0].header, flux, format)
+    flux, relative = _image(path, parts, 4, format), _image(path, parts, 1, format)
+    wave, ccd = _wavelengths(path, parts[4].header, flux, format)
+    header = parts[0].header
+    observed, _ = _wavelengths(path, header, flux, format)
     velocity = float((observed[0] / wave[0] - 1) * SPEED_OF_LIGHT)
-    good = np.isfinite(relative) & (relative > 0)
+    # a shift stretches the steps as much, or one of the wavelengths is damaged
+    stretch = (np.ptp(observed) / np.ptp(wave) - 1) * SPEED_OF_LIGHT
+    _check_agreement(path, abs(stretch - velocity), format)
+    good = np.isfinite(relative) & (relative > TINY)
     return CCD(
         number=ccd,
         format=format,
@@ -69,29 +81,32 @@ def _read_dr3(path, hdus):
         observed=False,
         resolution=np.nan,
         boxiness=np.nan,
-        snr=_snr(relative, good),
-        labels=_header_labels(hdus[0].header),
+        snr=snr_of(relative, good),
+        labels=_header_labels(header),
     )
 
 
-def _read_dr4(path, hdus, min_transmission):
+def _read_dr4(path, parts, min_transmission):
     format = "GALAH DR4"
-    place = {hdu.name.lower(): i for i, hdu in enumerate(hdus)}
+    place = {part.name: i for i, part in enumerate(parts)}
     lacks = tuple(name for name in DR4_PARTS if name not in place)
     for name in lacks:
         if name in ("normalized", "relative_error"):
             raise ReadError(path, f"it has no HDU named {name}", format)
-    header = hdus[0].header
-    flux = _image(path, hdus, place["normalized"], format)
-    relative = _image(path, hdus, place["relative_error"], format)
-    wave, ccd = _wavelengths(path, hdus[place["normalized"]].header, flux, format)
+    header = parts[0].header
+    flux = _image(path, parts, place["normalized"], format)
+    relative = _image(path, parts, place["relative_error"], format)
+    wave, ccd = _wavelengths(path, parts[place["normalized"]].header, flux, format)
+    own, _ = _wavelengths(path, header, flux, format)
+    ends = (own / wave - 1)[[0, -1]] * SPEED_OF_LIGHT
+    _check_agreement(path, np.abs(ends).max(), format)
     # negative where the counts are: no light was measured
-    good = np.isfinite(relative) & (relative > 0)
+    good = np.isfinite(relative) & (relative > TINY)
     if "teluric" in place:
-        good &= _image(path, hdus, place["teluric"], format) >= min_transmission
+        good &= _image(path, parts, place["teluric"], format) >= min_transmission
     resolution = np.nan
     if "resolution_profile" in place:
-        fwhm = _image(path, hdus, place["resolution_profile"], format)
+        fwhm = _image(path, parts, place["resolution_profile"], format)
         resolution = _resolving_power(wave, fwhm)
     velocity = number(header, "RVCOM")
     if abs(velocity) > FASTEST:
@@ -108,22 +123,48 @@ def _read_dr4(path, hdus, min_transmission):
         observed=True,
         resolution=resolution,
         boxiness=number(header, "B"),
-        snr=snr if np.isfinite(snr) else _snr(relative, good),
+        snr=snr if np.isfinite(snr) else snr_of(relative, good),
         labels=_header_labels(header),
         lacks=lacks,
     )
 
 
-def _image(path, hdus, place, format):
+def _read_fit(path, table):
+    spectra, chi2 = table_of_fit(path, table)
+    ccds = []
+    for ccd, wave, flux, error in spectra:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = error / np.abs(flux)
+        good = np.isfinite(error) & (error > 0)
+        ccds.append(
+            CCD(
+                number=ccd,
+                format="GALAH DR4 fit",
+                wave=wave,
+                flux=flux,
+                error=error,
+                good=good,
+                velocity=np.nan,
+                observed=False,
+                resolution=np.nan,
+                boxiness=np.nan,
+                snr=snr_of(relative, good & np.isfinite(relative)),
+                labels={"fit_chi2": chi2, "translated": 0},
+            )
+        )
+    return ccds
+
+
+def _image(path, parts, place, format):
     """The pixels of an HDU in native double precision, as many as the flux has."""
-    shape, length = shape_of(hdus[place]), shape_of(hdus[0])
+    shape, length = shape_of(parts[place]), shape_of(parts[0])
     if shape != length or len(length) != 1 or length[0] < 16:
         raise ReadError(
             path,
             f"HDU{place} has shape {shape}, HDU0 {length}; expected both one row",
             format,
         )
-    return np.asarray(hdus[place].data, np.float64)
+    return np.asarray(parts[place].data, np.float64)
 
 
 def _wavelengths(path, header, flux, format):
@@ -131,10 +172,26 @@ def _wavelengths(path, header, flux, format):
     start, step, origin = (number(header, k) for k in ("CRVAL1", "CDELT1", "CRPIX1"))
     origin = 1.0 if np.isnan(origin) else origin
     wave = start + (np.arange(flux.size) + 1 - origin) * step
-    if step > 0:
+    return wave, ccd_of(path, wave, format)
+
+
+def _check_agreement(path, difference, format):
+    """The parts of a file are on the same pixels, so that a damaged card shows."""
+    if difference > DISAGREEMENT:
+        raise ReadError(
+            path,
+            f"its parts disagree about their wavelengths by {difference:.3g} km/s: it "
+            "is damaged",
+            format,
+        )
+
+
+def ccd_of(path, wave, format):
+    """Which CCD the wavelengths of its pixels make one."""
+    if wave[-1] > wave[0]:
         for ccd, (first, last) in enumerate(GALAH_CCDS, 1):
             if abs(wave[0] - first) < 40 and abs(wave[-1] - last) < 40:
-                return wave, ccd
+                return ccd
     raise ReadError(
         path,
         f"its wavelengths, {wave[0]:.6g} to {wave[-1]:.6g} Å, are those of no HERMES "
@@ -149,7 +206,7 @@ def _resolving_power(wave, fwhm):
     return float(np.median(power)) if power.size else np.nan
 
 
-def _snr(relative, good):
+def snr_of(relative, good):
     return float(1 / np.median(relative[good])) if good.any() else np.nan
 
 
@@ -171,4 +228,7 @@ def _header_labels(header):
         "fe_h": number(header, "FE_H_R"),
         "alpha_fe": number(header, "A_FE_R"),
         "vbroad": number(header, "VBROAD_R"),
+        "translated": int(number(header, "TRANSLAT") == 1),  # by write_galah
+        "support": number(header, "SUPPORT"),
+        "star_id": text(header, "STAR_ID"),
     }

@@ -281,10 +281,120 @@ def galah_dr3(
     return paths
 
 
-def galah_fit(path):
-    dtype = [(n, ">f4") for n in ("wave", "sob", "uob", "smod")] + [("mob", "?")]
-    table = fits.BinTableHDU(np.zeros(50, dtype))
+def galah_fit(path, *, rv=37.0, ccds=(1, 2, 3, 4), error=0.01, change=None):
+    """The table of all CCDs, at rest; `change` edits its columns."""
+    columns = {name: [] for name in ("wave", "sob", "uob", "smod", "mob")}
+    for ccd in ccds:
+        start, step, _ = CCDS[ccd]
+        wave = (start + step * np.arange(4096)) / (1 + rv / C)
+        wave = wave[wave > 7679] if ccd == 4 else wave
+        flux = galah_flux(wave, ccd)
+        columns["wave"].append(wave)
+        columns["sob"].append(flux)
+        columns["uob"].append(np.full(wave.size, error))
+        columns["smod"].append(flux + error)  # chi² of 1
+        columns["mob"].append(np.ones(wave.size, bool))
+    columns = {name: np.concatenate(parts) for name, parts in columns.items()}
+    if change:
+        change(columns)
+    kinds = {"mob": "L"}
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column(n, kinds.get(n, "D"), array=a) for n, a in columns.items()]
+    )
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, overwrite=True)
+    return path
+
+
+def mmu_apogee(path, n=2, **changes):
+    """An APOGEE file as the MultimodalUniverse's builder writes it."""
+    exponents = np.arange(4.179, 4.179 + 8575 * 6e-6, 6e-6)[:8575].astype("f4")
+    keep = np.concatenate([np.arange(*chip) for chip in CHIPS])
+    flux = np.tile(apogee_flux()[0][keep].astype("f4"), (n, 1))
+    datasets = {
+        "apogee_id": np.array([f"2M0000000{i}+0000001" for i in range(n)], "S18"),
+        "object_id": np.array([f"2M0000000{i}+0000001" for i in range(n)], "S18"),
+        "teff": np.full(n, 4500, "f4"),
+        "logg": np.full(n, 2.1, "f4"),
+        "fe_h": np.full(n, -0.3, "f4"),
+        "alpha_m": np.full(n, -9999.99, "f4"),
+        "snr": np.full(n, 120.5, "f4"),
+        "radial_velocity": np.full(n, -42.5, "f4"),
+        "vscatter": np.full(n, 0.1, "f4"),
+        "nvisits": np.full(n, 3, "i2"),
+        "starflag": np.full(n, 512, "i8"),
+        "ra": np.linspace(10, 20, n),
+        "dec": np.linspace(-5, 5, n),
+        "healpix": np.full(n, 7),
+        "spectrum_lambda": np.tile((10.0**exponents)[keep].astype("f4"), (n, 1)),
+        "spectrum_flux": 1e3 * flux,
+        "spectrum_ivar": np.ones_like(flux),
+        "spectrum_lsf_sigma": np.full_like(flux, 0.3),
+        "spectrum_mask": np.zeros(flux.shape, bool),
+        "spectrum_pseudo_continuum_flux": flux,
+        "spectrum_pseudo_continuum_ivar": np.full_like(flux, 1e4),
+    }
+    return _hdf5(path, datasets, changes)
+
+
+def mmu_galah(path, n=2, *, rv=-20.0, error=0.01, ccds=(1, 2, 3, 4), **changes):
+    """A GALAH file as the MultimodalUniverse's builder writes it."""
+    names = ("lambda", "flux", "ivar", "norm_lambda", "norm_flux", "norm_ivar")
+    parts = {name: [] for name in names}
+    places, end = {}, 0
+    for ccd, band in enumerate("BGRI", 1):
+        length = 4096 if ccd in ccds else 0
+        places[f"spectrum_{band}_ind_start"] = np.full(n, end)
+        places[f"spectrum_{band}_ind_end"] = np.full(n, end + length - 1)
+        end += length
+        if not length:
+            continue
+        start, step, _ = CCDS[ccd]
+        z = 1 + rv / C
+        flux = galah_flux((start + step * np.arange(4096)) / z, ccd)  # CRPIX1 = 1
+        crpix = 1.0
+        as_built = np.arange(4096) + crpix + 1  # where - crpix + 1 belongs
+        parts["lambda"].append(start + step * as_built)
+        parts["norm_lambda"].append((start + step * as_built) / z)
+        relative = error / flux
+        with np.errstate(divide="ignore"):
+            parts["norm_ivar"].append(1 / (flux * relative) ** 2)
+        parts["norm_flux"].append(flux)
+        parts["flux"].append(900 * flux)
+        parts["ivar"].append(1 / (900 * flux * relative) ** 2)
+    datasets = {
+        "object_id": 131216002601003 + np.arange(n),
+        "timestamp": np.zeros(n, "f4"),
+        "teff": np.full(n, 4540.0),
+        "logg": np.full(n, 2.4),
+        "fe_h": np.full(n, 0.3),
+        "alpha_fe": np.full(n, np.nan),
+        "vbroad": np.full(n, 6.0),
+        "e_rv": np.full(n, 0.1),
+        "flag_sp": np.zeros(n, "i4"),
+        "ra": np.linspace(10, 20, n),
+        "dec": np.linspace(-5, 5, n),
+        "Li_fe": np.linspace(0, 1, n),
+        **{f"snr_c{ccd}_iraf": np.full(n, 30.0 * ccd) for ccd in (1, 2, 3, 4)},
+        **places,
+    }
+    for name, values in parts.items():
+        fill = -1.0 if "lambda" in name else 0.0
+        values = np.concatenate(values)
+        values = np.pad(values, (0, 16384 - values.size), constant_values=fill)
+        datasets[f"spectrum_{name}"] = np.tile(values.astype("f4"), (n, 1))
+    return _hdf5(path, datasets, changes)
+
+
+def _hdf5(path, datasets, changes):
+    """Write datasets; None leaves one out, a function edits it."""
+    import h5py
+
+    for name, change in changes.items():
+        datasets[name] = change(datasets[name]) if callable(change) else change
+    with h5py.File(path, "w") as file:
+        for name, values in datasets.items():
+            if values is not None:
+                file.create_dataset(name, data=values)
     return path
 
 
@@ -301,6 +411,8 @@ def write():
         galah_dr3=galah_dr3,
         galah_dr4=galah_dr4,
         galah_fit=galah_fit,
+        mmu_apogee=mmu_apogee,
+        mmu_galah=mmu_galah,
         apogee_flux=apogee_flux,
         line_centre=line_centre,
     )

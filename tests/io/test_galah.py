@@ -210,6 +210,22 @@ def test_velocities_that_disagree(write, tmp_path):
     assert X.meta["rv_com"][0] == 50
 
 
+@pytest.mark.parametrize("survey", ["galah_dr3", "galah_dr4"])
+@pytest.mark.parametrize("card", ["CRVAL1", "CDELT1"])
+@pytest.mark.parametrize("hdu", [0, -1])
+def test_wavelengths_that_disagree(write, tmp_path, survey, card, hdu):
+    """A wrong digit of a wavelength is noticed: another part says it too."""
+    from astropy.io import fits
+
+    (path,) = getattr(write, survey)(tmp_path, DR4, ccds=[3])
+    hdu = hdu if hdu == 0 or survey == "galah_dr3" else 1
+    with fits.open(path, mode="update") as hdus:
+        hdus[hdu].header[card] *= 1 + (1e-5 if card == "CRVAL1" else 1e-3)
+    X, report = read_galah(path)
+    assert len(X) == 0
+    assert "disagree about their wavelengths" in report["reason"][0]
+
+
 def test_names_that_lie(write, tmp_path):
     one, two = write.galah_dr4(tmp_path, DR4, ccds=(1, 2))
     shutil.copy(one, tmp_path / f"{DR4}3.fits")
@@ -249,15 +265,13 @@ def test_other_formats_are_named(write, tmp_path):
     files = {
         "aspcapStar": write.aspcapstar(tmp_path / "2M00000000+0000001.fits"),
         "apStar": write.apstar(tmp_path / "b.fits"),
-        "GALAH DR4 fit": write.galah_fit(tmp_path / f"{DR4}_allstar_fit_spectrum.fits"),
         "npz": write.pixels_npz(tmp_path / "p.npz"),
     }
     X, report = read_galah(list(files.values()))
     assert len(X) == 0
     assert list(report["format"]) == list(files)
     assert "use read_apogee" in report["reason"][0]
-    assert "fit product" in report["reason"][2]
-    assert "use read_apogee" in report["reason"][3]
+    assert "use read_apogee" in report["reason"][2]
 
 
 def test_one_bad_star_among_others(write, tmp_path):
