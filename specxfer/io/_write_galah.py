@@ -93,8 +93,8 @@ def write_galah(spectra, folder, *, sobject_ids=None, overwrite=False, verbose=0
 
     Unknown pixels have flux 1 and relative error 10¹⁰, so that a pipeline that knows no
     mask gives them no weight; `read_galah` returns them as NaN. A file is written only
-    for the CCDs on which a spectrum has known pixels. Flux of less than 10⁻⁶ is
-    written as ±10⁻⁶. `read_galah` never takes an error as less than 10⁻⁴.
+    for the CCDs on which a spectrum has known pixels. Flux of less than 2×10⁻⁶ is
+    written as ±2×10⁻⁶. `read_galah` never takes an error as less than 10⁻⁴.
 
     HDU0 is the normalised flux times 10,000: there are no counts. The sky, scattered
     light and cross-talk are 0, the telluric transmission 1. The resolution profile is

@@ -10,7 +10,7 @@ from specxfer.io import ReadError, read_apogee, read_galah, read_multimodal
 pytest.importorskip("h5py")
 
 N_DAMAGED = 40  # of each kind of damage, for each format
-N_PASS = 20  # pixels of 200 damaged bytes; a moved continuum or grid is thousands
+N_PASS = 60  # pixels of 200 damaged bytes; a moved continuum or grid is thousands
 N_WEIGHTS = 100  # a damaged error passes more easily, and two new pixels share it
 FORMATS = {
     "aspcapstar": read_apogee,
