@@ -13,7 +13,7 @@ from specxfer.io._apvisit import read_apvisit
 from specxfer.io._collect import collect, meta_table, refused
 from specxfer.io._errors import ReadError, damage_is_a_refusal
 from specxfer.io._files import find_files, identify, refusal
-from specxfer.io._fits import ZIP, first_bytes, open_fits
+from specxfer.io._fits import ZIP, first_bytes, read_parts
 from specxfer.io._mwmstar import read_mwmstar
 from specxfer.spectra import Spectra
 
@@ -292,13 +292,13 @@ def _open(path, rows):
     """The spectra of a file: `Reading`s, and (flux, error, good), each of many rows."""
     if first_bytes(path).startswith(ZIP):
         return read_npz(path)
-    with open_fits(path) as hdus:
-        format = identify(hdus)
-        if format == "apStar":
-            return read_apstar(path, hdus, rows)
-        if format not in READERS:
-            raise refusal(path, format)
-        return READERS[format](path, hdus)
+    parts = read_parts(path)
+    format = identify(parts)
+    if format == "apStar":
+        return read_apstar(path, parts, rows)
+    if format not in READERS:
+        raise refusal(path, format)
+    return READERS[format](path, parts)
 
 
 def _refused_if_empty(reading, one_of_many):

@@ -40,17 +40,17 @@ NPZ_NAMES = {
 }
 
 
-def read_aspcapstar(path, hdus):
+def read_aspcapstar(path, parts):
     """An aspcapStar file: its `Reading`, and (flux, error, good) of its pixels."""
     format = "aspcapStar"
-    shapes = [shape_of(hdu) for hdu in hdus[1:3]]
+    shapes = [shape_of(part) for part in parts[1:3]]
     if len(set(shapes)) != 1 or len(shapes) != 2:
         raise ReadError(path, f"flux and error have shapes {shapes}", format)
-    check_grid(path, hdus[1].header, format)
-    flux = np.asarray(hdus[1].data, np.float64)
-    error = np.asarray(hdus[2].data, np.float64)
-    table = first_row(hdus[4], COLUMNS) if len(hdus) > 4 else {}
-    header = hdus[0].header
+    check_grid(path, parts[1].header, format)
+    flux = np.asarray(parts[1].data, np.float64)
+    error = np.asarray(parts[2].data, np.float64)
+    table = first_row(parts[4], COLUMNS) if len(parts) > 4 else {}
+    header = parts[0].header
     star = star_name(path, text(header, "OBJ") or text(table, "APOGEE_ID"))
     meta = {
         "apogee_id": star,

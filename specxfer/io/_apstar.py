@@ -26,15 +26,15 @@ SKY_SHARE = 0.3  # of a combined pixel's weight: more from visits with a sky lin
 LOG_STEP = 6e-6 * np.log(10)  # in ln λ, of the common grid
 
 
-def read_apstar(path, hdus, rows):
+def read_apstar(path, parts, rows):
     """The rows of an apStar file: their `Reading`s, and (flux, error, good)."""
     format = "apStar"
-    shapes = [shape_of(hdu) for hdu in hdus[1:4]]
+    shapes = [shape_of(part) for part in parts[1:4]]
     if len(set(shapes)) != 1 or len(shapes) != 3:
         raise ReadError(path, f"flux, error and mask have shapes {shapes}", format)
-    for hdu in hdus[1:4]:
-        check_grid(path, hdu.header, format)
-    header = hdus[0].header
+    for part in parts[1:4]:
+        check_grid(path, part.header, format)
+    header = parts[0].header
     n_rows = shapes[0][0] if len(shapes[0]) > 1 else 1
     n_visits = integer(header, "NVISITS")
     n_visits = n_visits if n_visits > 0 else max(n_rows - 2, 1)
@@ -48,11 +48,11 @@ def read_apstar(path, hdus, rows):
         )
     wanted = ROWS[rows] if n_visits > 1 else slice(0, 1)
     if n_visits > 1:
-        flux, error = (np.asarray(hdu.data, np.float64) for hdu in hdus[1:3])
-        good = _good_rows(flux, error, hdus[3].data)[wanted]
+        flux, error = (np.asarray(part.data, np.float64) for part in parts[1:3])
+        good = _good_rows(flux, error, parts[3].data)[wanted]
         flux, error = flux[wanted], error[wanted]
     else:
-        flux, error, mask = (np.atleast_2d(hdu.data)[:1] for hdu in hdus[1:4])
+        flux, error, mask = (np.atleast_2d(part.data)[:1] for part in parts[1:4])
         flux, error = flux.astype(np.float64), error.astype(np.float64)
         good = good_pixels(mask, flux.shape, BAD_BITS | SKY_BIT)
     good &= error < BAD_ERROR
@@ -64,7 +64,7 @@ def read_apstar(path, hdus, rows):
         "n_visits": n_visits,
         "normalised_by": "specxfer",
     }
-    resolution = _resolution(hdus)
+    resolution = _resolution(parts)
     readings = []
     for row in range(n_visits + 2)[wanted]:
         if n_visits > 1 and row > 1:
@@ -136,11 +136,11 @@ def _first(header, *keys):
     return next((v for v in values if np.isfinite(v)), np.nan)
 
 
-def _resolution(hdus):
+def _resolution(parts):
     """R of each chip, by the line-spread function of the star; else the nominal one."""
     power = np.full(3, np.nan)
-    if len(hdus) > 8 and shape_of(hdus[8]) == (26,):
-        coefficients = hdus[8].data
+    if len(parts) > 8 and shape_of(parts[8]) == (26,):
+        coefficients = parts[8].data
         power = np.array(
             [
                 resolving_power(coefficients, sum(chip) / 2, LOG_STEP)

@@ -21,24 +21,24 @@ CARDS = ("VRAD", "BC", "VHELIO")  # velocity against the spectrograph, the Earth
 COLUMNS = ("VREL", "BC", "VHELIO")  # and against the Sun; in the table of some releases
 
 
-def read_apvisit(path, hdus):
+def read_apvisit(path, parts):
     """An apVisit file: its `Reading`, and (flux, error, good) on the common grid."""
     format = "apVisit"
-    shapes = [shape_of(hdu) for hdu in hdus[1:5]]
+    shapes = [shape_of(part) for part in parts[1:5]]
     if len(set(shapes)) != 1 or len(shapes) != 4:
         raise ReadError(
             path, f"flux, error, mask, wavelength have shapes {shapes}", format
         )
-    header = hdus[0].header
+    header = parts[0].header
     table = {}
-    if len(hdus) > 11 and np.isnan([number(header, card) for card in CARDS]).any():
-        table = first_row(hdus[11], COLUMNS)  # dear: most of the time of a whole file
+    if len(parts) > 11 and np.isnan([number(header, card) for card in CARDS]).any():
+        table = first_row(parts[11], COLUMNS)  # dear: most of the time of a whole file
     velocity, heliocentric = _velocities(path, header, table, format)
     # red to blue, each descending: turned round, all of it ascends
     wave, flux, error = (
-        np.asarray(hdus[i].data, np.float64)[::-1, ::-1].ravel() for i in (4, 1, 2)
+        np.asarray(parts[i].data, np.float64)[::-1, ::-1].ravel() for i in (4, 1, 2)
     )
-    mask = np.ascontiguousarray(hdus[3].data[::-1, ::-1]).ravel()
+    mask = np.ascontiguousarray(parts[3].data[::-1, ::-1]).ravel()
     _check_wave(path, wave.reshape(3, -1), format)
     good = good_pixels(mask, (1, mask.size), BAD_BITS | SKY_BIT)[0]
     good &= measured(flux, error)
@@ -64,7 +64,7 @@ def read_apvisit(path, hdus):
         "starflag": integer(header, "STARFLAG"),
         "normalised_by": "specxfer",
     }
-    resolution = _resolution(hdus, wave.reshape(3, -1))
+    resolution = _resolution(parts, wave.reshape(3, -1))
     reading = Reading(path, star, format, meta=meta, resolution=resolution)
     return [reading], (flux[None], error[None], good[None])
 
@@ -121,9 +121,9 @@ def _check_wave(path, wave, format):
         )
 
 
-def _resolution(hdus, wave):
+def _resolution(parts, wave):
     """R of each chip, blue first, in its middle, by the file's line-spread function."""
-    if len(hdus) < 11 or shape_of(hdus[10]) != (3, 26):
+    if len(parts) < 11 or shape_of(parts[10]) != (3, 26):
         return np.full(3, APOGEE_R)
     pixel = wave.shape[1] / 2
     middle = wave.shape[1] // 2
@@ -131,7 +131,7 @@ def _resolution(hdus, wave):
     power = np.array(
         [
             resolving_power(coefficients, pixel, step)
-            for coefficients, step in zip(hdus[10].data[::-1], steps, strict=True)
+            for coefficients, step in zip(parts[10].data[::-1], steps, strict=True)
         ]
     )
     return np.where(np.isnan(power), APOGEE_R, power)

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 
 from specxfer._grids import APOGEE_PIXELS
 from specxfer.io._errors import ReadError
@@ -25,7 +24,6 @@ OPTICAL = (3_500.0, 10_000.0)  # Å: where the first pixel of an optical spectru
 
 NO_VALUE = (  # what an absent card or entry, or one that cannot be read, raises
     *(KeyError, ValueError, TypeError, IndexError, OverflowError),
-    fits.VerifyError,
 )
 
 HINTS = {
@@ -62,7 +60,7 @@ def find_files(paths, suffixes=SUFFIXES):
     return list(dict.fromkeys(found))
 
 
-def identify(hdus):
+def identify(parts):
     """What the parts of a FITS file make, judged by structure and never by name.
 
     Returns
@@ -71,25 +69,25 @@ def identify(hdus):
         One of "aspcapStar", "apStar", "apVisit", "mwmStar", "mwmVisit", "GALAH DR3",
         "GALAH DR4", "GALAH DR4 fit", "FITS table", "FITS".
     """
-    start = number(hdus[0].header, "CRVAL1")
-    if len(shape_of(hdus[0])) == 1 and OPTICAL[0] < start < OPTICAL[1]:
-        names = [hdu.name.lower() for hdu in hdus[1:3]]
+    start = number(parts[0].header, "CRVAL1")
+    if len(shape_of(parts[0])) == 1 and OPTICAL[0] < start < OPTICAL[1]:
+        names = [part.name.lower() for part in parts[1:3]]
         if "normalized" in names or "relative_error" in names:
             return "GALAH DR4"
         return "GALAH DR3" if "input_sigma" in names else "FITS"
-    if len(hdus) < 2:
+    if len(parts) < 2:
         return "FITS"
-    if isinstance(hdus[1], fits.BinTableHDU):
-        columns = {name.upper() for name in hdus[1].columns.names}
-        if {"WAVE", "SOB", "UOB"} <= columns:
+    if parts[1].is_table:
+        columns = set(parts[1].column_names)
+        if {"wave", "sob", "uob"} <= columns:
             return "GALAH DR4 fit"
-        if {"FLUX", "IVAR", "SDSS_ID"} <= columns and len(hdus) >= 5:
-            return "mwmVisit" if "MJD" in columns else "mwmStar"
+        if {"flux", "ivar", "sdss_id"} <= columns and len(parts) >= 5:
+            return "mwmVisit" if "mjd" in columns else "mwmStar"
         return "FITS table"
-    shape = shape_of(hdus[1])
+    shape = shape_of(parts[1])
     if shape and shape[-1] == APOGEE_PIXELS:
         # apStar has an integer mask where aspcapStar has its model
-        has_mask = len(hdus) > 3 and number(hdus[3].header, "BITPIX") > 0
+        has_mask = len(parts) > 3 and number(parts[3].header, "BITPIX") > 0
         return "apStar" if has_mask or len(shape) > 1 else "aspcapStar"
     if len(shape) == 2 and shape[0] == 3 and shape[1] in (2048, 4096):
         return "apVisit"
@@ -130,5 +128,5 @@ def text(header, key):
         return ""
     if isinstance(value, bytes):  # of a table
         value = value.split(b"\0")[0].decode("ascii", "replace")
-    value = "" if isinstance(value, fits.card.Undefined) else str(value).strip()
+    value = str(value).strip()
     return "" if value in ("None", "nan") or not value.isprintable() else value

@@ -8,9 +8,8 @@ from specxfer._grids import GALAH_CCDS, SPEED_OF_LIGHT
 from specxfer.io._collect import TINY
 from specxfer.io._errors import ReadError, damage_is_a_refusal
 from specxfer.io._files import identify, number, refusal, text
-from specxfer.io._fits import open_fits, shape_of
-from specxfer.io._galah_fit import is_fit, table_of_fit
-from specxfer.io._parts import read_parts
+from specxfer.io._fits import read_parts, shape_of
+from specxfer.io._galah_fit import table_of_fit
 
 __all__ = ["CCD", "ccd_of", "read_ccds", "snr_of"]
 
@@ -42,15 +41,14 @@ def read_ccds(path, min_transmission):
     """The CCDs in a file; a `ReadError` where there is none."""
     with damage_is_a_refusal(path):
         parts = read_parts(path)
-        if is_fit(parts):
-            return _read_fit(path, parts[1])
         format = identify(parts)
+        if format == "GALAH DR4 fit":
+            return _read_fit(path, parts[1])
         if format == "GALAH DR4":
             return [_read_dr4(path, parts, min_transmission)]
         if format == "GALAH DR3":
             return [_read_dr3(path, parts)]
-        with open_fits(path) as hdus:  # which knows all formats
-            raise refusal(path, identify(hdus))
+        raise refusal(path, format)
 
 
 def _read_dr3(path, parts):

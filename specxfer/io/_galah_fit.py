@@ -5,16 +5,11 @@ import numpy as np
 from specxfer._grids import GALAH_CCDS, SPEED_OF_LIGHT, galah_chip
 from specxfer.io._errors import ReadError
 
-__all__ = ["is_fit", "table_of_fit"]
+__all__ = ["table_of_fit"]
 
 FEWEST_PIXELS = 16  # a CCD with less is none
 UNEVEN = 0.01  # pixels by which a wavelength may be off its straight line
 FASTEST_FIT = 1_000.0  # km/s; no star of the survey is as fast
-
-
-def is_fit(parts):
-    """Whether the parts of a FITS file are those of the fit product."""
-    return len(parts) > 1 and {"wave", "sob", "uob"} <= set(parts[1].column_names)
 
 
 def table_of_fit(path, table):

@@ -9,7 +9,6 @@ from specxfer.io._apstar import BAD_ERROR
 from specxfer.io._collect import Reading
 from specxfer.io._errors import ReadError
 from specxfer.io._files import integer, number, text
-from specxfer.io._fits import table_rows
 
 __all__ = ["read_mwmstar"]
 
@@ -21,18 +20,18 @@ COLUMNS = (
 )
 
 
-def read_mwmstar(path, hdus):
+def read_mwmstar(path, parts):
     """The APOGEE rows of a mwmStar file: `Reading`s, and (flux, error, good)."""
     format = "mwmStar"
     found = []
-    for hdu in hdus[3:5]:  # Apache Point, Las Campanas; those before are of BOSS
-        for row in table_rows(hdu, COLUMNS):
-            found.append((row, _pixels(path, hdu, row, format)))
+    for part in parts[3:5]:  # Apache Point, Las Campanas; those before are of BOSS
+        for row in part.rows(COLUMNS) if part.is_table else ():
+            found.append((row, _pixels(path, part, row, format)))
     if not found:
         raise ReadError(
             path, "it has no APOGEE spectrum, only optical ones of BOSS", format
         )
-    star = _star(path, hdus[0].header, [row for row, _ in found])
+    star = _star(path, parts[0].header, [row for row, _ in found])
     readings = [
         Reading(
             path,
@@ -47,7 +46,7 @@ def read_mwmstar(path, hdus):
     return readings, (np.array(flux), np.array(error), np.array(good))
 
 
-def _pixels(path, hdu, row, format):
+def _pixels(path, part, row, format):
     shapes = [np.shape(row.get(name, ())) for name in PIXELS]
     if set(shapes) != {(APOGEE_PIXELS,)}:
         raise ReadError(
@@ -61,8 +60,8 @@ def _pixels(path, hdu, row, format):
             raise ReadError(
                 path, f"its wavelengths start with {wave[:3]} Å: another grid", format
             )
-    if "CRVAL" in hdu.header or "wavelength" not in row:
-        check_grid(path, hdu.header, format, keys=("CRVAL", "CDELT"))
+    if "CRVAL" in part.header or "wavelength" not in row:
+        check_grid(path, part.header, format, keys=("CRVAL", "CDELT"))
     flux, ivar, flags = (np.asarray(row[name], np.float64) for name in PIXELS)
     with np.errstate(all="ignore"):
         error = 1 / np.sqrt(ivar)

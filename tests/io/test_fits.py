@@ -1,7 +1,6 @@
-"""Opening FITS files: what astropy says of them, and every damage a refusal."""
+"""The parts of FITS files: as astropy reads them, and every damage a refusal."""
 
 import gzip
-import warnings
 
 import numpy as np
 import pytest
@@ -9,26 +8,23 @@ from astropy.io import fits
 
 from specxfer.io import ReadError
 from specxfer.io._files import integer, number, text
-from specxfer.io._fits import first_row, open_fits, shape_of
+from specxfer.io._fits import first_row, read_parts, shape_of
 
 
 def part(path, place):
     """The pixels of one HDU."""
-    with open_fits(path) as hdus:
-        return np.array(hdus[place].data)
+    return np.array(read_parts(path)[place].data)
 
 
 def everything(path):
-    """Read all there is: (names or shapes of the parts, and their pixels)."""
-    with open_fits(path) as hdus:
-        return [None if hdu.data is None else np.array(hdu.data) for hdu in hdus]
+    """Read all the images there are."""
+    return [part.data if shape_of(part) else None for part in read_parts(path)]
 
 
 def test_a_row_of_a_table_is_the_one_astropy_reads(write, tmp_path):
     path = write.aspcapstar(tmp_path / "a.fits")
     names = ("APOGEE_ID", "STARFLAG", "ASPCAPFLAG", "PARAM", "NOT_THERE")
-    with open_fits(path) as hdus:
-        row = first_row(hdus[4], names)
+    row = first_row(read_parts(path)[4], names)
     assert set(row) == set(names[:4])
     table = fits.getdata(path, 4)
     assert text(row, "APOGEE_ID") == table["APOGEE_ID"][0] == "2M00000000+0000001"
@@ -40,8 +36,7 @@ def test_a_row_of_a_table_is_the_one_astropy_reads(write, tmp_path):
 def test_real_rows_are_those_astropy_reads(shared):
     names = ("FILE", "APOGEE_ID", "SNR", "VHELIO_AVG", "PARAM", "TEFF", "STARFLAG")
     for path in sorted(shared.glob("real/apogee_dr13/aspcap*2M0*.fits")):
-        with open_fits(path) as hdus:
-            row = first_row(hdus[4], names)
+        row = first_row(read_parts(path)[4], names)
         table = fits.getdata(path, 4)
         assert set(row) == set(names) & set(table.names)
         for name, value in row.items():
@@ -53,10 +48,10 @@ def test_what_has_no_first_row(tmp_path):
     empty = fits.BinTableHDU(np.zeros(0, [("A", "f4")]))
     whole = fits.HDUList([fits.PrimaryHDU(np.ones(3)), empty])
     whole.writeto(tmp_path / "a.fits")
-    with open_fits(tmp_path / "a.fits") as hdus:
-        assert first_row(hdus[0], ("A",)) == {}
-        assert first_row(hdus[1], ("A",)) == {}
-        assert [shape_of(hdu) for hdu in hdus] == [(3,), ()]
+    parts = read_parts(tmp_path / "a.fits")
+    assert first_row(parts[0], ("A",)) == {}
+    assert first_row(parts[1], ("A",)) == {}
+    assert [shape_of(part) for part in parts] == [(3,), ()]
 
 
 def test_scaled_columns_are_left_out(tmp_path):
@@ -65,16 +60,16 @@ def test_scaled_columns_are_left_out(tmp_path):
         fits.Column("B", "I", bzero=2**15, array=np.array([7], np.uint16)),
     ]
     fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "a.fits")
-    with open_fits(tmp_path / "a.fits") as hdus:
-        assert first_row(hdus[1], ("A", "B")) == {"A": 1.5}
+    assert first_row(read_parts(tmp_path / "a.fits")[1], ("A", "B")) == {"A": 1.5}
 
 
 def test_a_table_whose_rows_have_another_length(write, tmp_path):
     path = write.aspcapstar(tmp_path / "a.fits")
     content = path.read_bytes()
     path.write_bytes(content.replace(b"'9E      '", b"'8E      '"))
-    with pytest.raises(ReadError, match="a row has"), open_fits(path) as hdus:
-        first_row(hdus[4], ("PARAM",))
+    part = read_parts(path)[4]
+    with pytest.raises(ValueError, match="a row has"):
+        first_row(part, ("PARAM",))
 
 
 def test_scaled_integers(tmp_path):
@@ -91,15 +86,14 @@ def test_cards_without_a_value(tmp_path):
     content = (tmp_path / "a.fits").read_bytes()
     broken = content.replace(b"17.0", b"1:;0")
     (tmp_path / "a.fits").write_bytes(broken)
-    with open_fits(tmp_path / "a.fits") as hdus:
-        header = hdus[0].header
-        assert text(header, "OBJ") == "it's / here"
-        assert text(header, "BLANK_ID") == ""
-        assert np.isnan(number(header, "BLANK_ID"))
-        assert np.isnan(number(header, "SNR"))
-        assert integer(header, "SNR") == -1
-        assert text(header, "SNR") == ""
-        assert np.isnan(number(header, "ABSENT"))
+    header = read_parts(tmp_path / "a.fits")[0].header
+    assert text(header, "OBJ") == "it's / here"
+    assert text(header, "BLANK_ID") == ""
+    assert np.isnan(number(header, "BLANK_ID"))
+    assert np.isnan(number(header, "SNR"))
+    assert integer(header, "SNR") == -1
+    assert text(header, "SNR") == ""
+    assert np.isnan(number(header, "ABSENT"))
 
 
 def test_gzipped_file(write, tmp_path):
@@ -135,10 +129,97 @@ def test_a_truncated_file_is_refused_or_lacks_a_part(write, tmp_path):
     assert refused > 75  # the rest was cut exactly between two parts
 
 
-def test_warnings_and_their_filters_stay_as_they_were(write, tmp_path):
-    path = write.aspcapstar(tmp_path / "a.fits")
-    path.write_bytes(path.read_bytes()[:50_000])
-    before = list(warnings.filters)
-    with pytest.raises(ReadError):
-        everything(path)
-    assert warnings.filters == before
+@pytest.fixture
+def all_kinds(tmp_path, rng):
+    """Images of all kinds, a table, cards of all kinds."""
+    hdus = [fits.PrimaryHDU()]
+    for kind in ("u1", "i2", "i4", "i8", "f4", "f8"):
+        values = (100 * rng.standard_normal((3, 70))).astype(kind)
+        hdus.append(fits.ImageHDU(values, name=f"of {kind}"))
+    scaled = fits.ImageHDU(np.arange(40, dtype="u2"), name="zero of 32768")
+    columns = [
+        fits.Column("a", "D", array=rng.random(9)),
+        fits.Column("B", "3E", array=rng.random((9, 3))),
+        fits.Column("c", "L", array=rng.random(9) < 0.5),
+        fits.Column("d", "7A", array=["star"] * 9),
+        fits.Column("e", "K", array=np.arange(9)),
+    ]
+    hdus += [scaled, fits.BinTableHDU.from_columns(columns, name="table")]
+    header = hdus[0].header
+    header["TEFF"] = (5777.5, "K / a comment with a / slash")
+    header["NAME"] = "Barnard's / star"
+    header["TINY"] = -1.5e-12
+    header["WHOLE"] = -42
+    header["GOOD"] = True
+    header["LONG"] = "x" * 100
+    header["EMPTY"] = None
+    header["COMMENT"] = "FAKE    = 1.0"
+    fits.HDUList(hdus).writeto(tmp_path / "all.fits")
+    return tmp_path / "all.fits"
+
+
+def test_it_reads_what_astropy_reads(all_kinds):
+    parts = read_parts(all_kinds)
+    with fits.open(all_kinds) as hdus:
+        assert [p.name for p in parts] == ["", *(h.name.lower() for h in hdus[1:])]
+        for part, hdu in zip(parts[1:-1], hdus[1:-1]):
+            assert part.shape == hdu.shape
+            np.testing.assert_array_equal(part.data, hdu.data)
+        table, columns = hdus[-1].data, parts[-1].columns
+        assert list(columns) == ["a", "b", "c", "d", "e"]
+        for name in ("a", "b", "e"):
+            np.testing.assert_array_equal(columns[name], table[name])
+        np.testing.assert_array_equal(columns["c"] == b"T", table["c"])
+        np.testing.assert_array_equal(columns["d"].astype("U"), table["d"])
+
+
+def test_cards(all_kinds):
+    header = read_parts(all_kinds)[0].header
+    with fits.open(all_kinds) as hdus:
+        for key in ("TEFF", "NAME", "TINY", "WHOLE", "GOOD", "BITPIX"):
+            assert header[key] == hdus[0].header[key]
+    assert header["GOOD"] is True
+    assert header["LONG"] == "x" * 67  # its first card
+    assert header.get("FAKE") is None
+    with pytest.raises(KeyError):
+        header["NONE"]
+    with pytest.raises(ValueError, match="EMPTY"):
+        header["EMPTY"]
+
+
+def test_real_files(shared):
+    for file in sorted((shared / "real").rglob("*.fits")):
+        parts = read_parts(file)
+        with fits.open(file, memmap=False) as hdus:
+            assert len(parts) == len(hdus)
+            for part, hdu in zip(parts, hdus):
+                if isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU)) and hdu.shape:
+                    np.testing.assert_array_equal(part.data, hdu.data)
+
+
+def test_columns_that_are_not_read_have_their_place(tmp_path):
+    """Bits, complex numbers and lists of any length, before the column asked for."""
+    columns = [
+        fits.Column("BITS", "11X", array=np.ones((2, 11), bool)),
+        fits.Column("COMPLEX", "2C", array=np.ones((2, 2), complex)),
+        fits.Column("LISTS", "PE()", array=np.array([[1.0], [2.0, 3.0]], object)),
+        fits.Column("A", "2E", array=[[1, 2], [3, 4]]),
+    ]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "a.fits")
+    part = read_parts(tmp_path / "a.fits")[1]
+    assert list(part.columns) == ["a"]
+    rows = part.rows(("BITS", "A"))
+    assert [row["A"].tolist() for row in rows] == [[1, 2], [3, 4]]
+
+
+def test_absurd_sizes_are_refused(tmp_path):
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((3, 5)))]).writeto(
+        tmp_path / "a.fits"
+    )
+    content = (tmp_path / "a.fits").read_bytes()
+    for axis, size in ((b"NAXIS1", 5), (b"NAXIS2", 3)):
+        card = axis + b"  = " + str(size).rjust(20).encode()
+        content = content.replace(card, axis + b"  = " + b"%20d" % 2**33)
+    (tmp_path / "a.fits").write_bytes(content)
+    with pytest.raises(ReadError, match="ends beyond the end of the file"):
+        read_parts(tmp_path / "a.fits")
