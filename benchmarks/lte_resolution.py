@@ -39,7 +39,8 @@ def squared_errors(truth, prediction, lines):
     """Mean squared error of each star, (n_lines + 1, n); over all pixels last."""
     square = np.square(prediction - truth.flux)
     pixels = [window_pixels(line, truth.wave, truth.medium) for line in lines]
-    pixels.append(np.isfinite(square).any(axis=0))  # matching loses the ends of CCDs
+    known = np.isfinite(square)
+    pixels.append(known[known.any(axis=1)].all(axis=0))  # matching loses ends of CCDs
     return np.stack([square[:, these].mean(axis=1) for these in pixels])
 
 

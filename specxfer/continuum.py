@@ -169,9 +169,10 @@ class ChipContinuum:
             weight = weight * scale**2
             weight /= 1 + weight * FLOOR**2
         model, keep = rowwise(coef, basis.T), good
+        count = _sum_nearby(good.astype(float))
         for i in range(n_iter):
             residual = (flux - model) / np.maximum(model, 0.1 * scale)
-            before, keep = keep, self._kept(residual, good, keep, clip)
+            before, keep = keep, self._kept(residual, good, keep, clip, count)
             coef = solve(np.where(keep, weight, 0), flux, basis, products)
             model = rowwise(coef, basis.T)
             if i and (keep == before).all():  # at first the fit was another
@@ -186,7 +187,8 @@ class ChipContinuum:
         if self.fixed:
             scale = median(flux, good)
             return solve(weight, flux, basis, products), scale
-        smooth = _mean_nearby(flux, good, itself=True)
+        count = _sum_nearby(good.astype(float)) + good
+        smooth = (_sum_nearby(flux) + flux) / np.maximum(count, 1)
         nodes = max(self.degree + 1, min(3 * (self.degree + 1), len(self.at) // 8))
         parts = np.array_split(np.arange(len(self.at)), nodes)
         level = np.hstack([_quantile(smooth[:, p], good[:, p]) for p in parts])
@@ -195,12 +197,12 @@ class ChipContinuum:
         coef = solve(count.astype(float), level, at, products_of(at))
         return coef, median(level, count > 0)
 
-    def _kept(self, residual, good, keep, clip):
+    def _kept(self, residual, good, keep, clip, count):
         """The good pixels near the polynomial."""
         if self.fixed:
             return clipped(residual, good, clip)
         low, high = clip
-        nearby = _mean_nearby(residual, good)
+        nearby = _mean_nearby(residual, good, count)
         typical = scatter(nearby, keep)
         own = np.maximum(scatter(residual, keep), typical)
         near = (nearby >= -low * typical) & (nearby <= high * typical)
@@ -286,16 +288,20 @@ def checked_clip(clip, default=None):
     return limits
 
 
-def _mean_nearby(values, good, itself=False):
+def _sum_nearby(values):
+    """Sum over the neighbours of each pixel, without its own value."""
+    total = np.zeros_like(values)
+    for step in range(1, REACH + 1):
+        total[:, step:] += values[:, :-step]
+        total[:, :-step] += values[:, step:]
+    return total
+
+
+def _mean_nearby(values, good, count):
     """Mean of the good neighbours of each pixel; its own value where it has none."""
     values = np.where(good, values, 0)
-    total = values.copy() if itself else np.zeros_like(values)
-    count = good.astype(float) if itself else np.zeros_like(values)
-    for step in range(1, REACH + 1):
-        for sums, parts in ((total, values), (count, good)):
-            sums[:, step:] += parts[:, :-step]
-            sums[:, :-step] += parts[:, step:]
-    return np.where(count > 0, total / np.maximum(count, 1), values)
+    mean = values.copy()
+    return np.divide(_sum_nearby(values), count, out=mean, where=count > 0)
 
 
 def _quantile(values, good):

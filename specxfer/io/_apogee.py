@@ -25,6 +25,7 @@ READERS = {  # by format; an apStar has several rows to choose from
     "mwmStar": read_mwmstar,
 }
 
+AT_A_TIME = 8  # files
 META = {
     "apogee_id": ("U", None),
     "survey": ("U", None),
@@ -164,9 +165,10 @@ def read_apogee(
         "max_error": max_error,
         "max_flux": max_flux,
     }
+    files = find_files(paths)
     flux, ivar, readings, report = collect(
-        partial(_read_file, rows=rows, rules=rules),
-        find_files(paths),
+        partial(_read_files, rows=rows, rules=rules),
+        [files[i : i + AT_A_TIME] for i in range(0, len(files), AT_A_TIME)],
         APOGEE_PIXELS,
         n_jobs=n_jobs,
         verbose=verbose,
@@ -273,23 +275,66 @@ def _as_spectra(flux, ivar, ids, meta, resolution):
     )
 
 
-def _read_file(path, rows, rules):
-    """The `Reading`s of a file: one a spectrum, or one that says why there is none."""
+def _read_files(paths, rows, rules):
+    """The `Reading`s of files: one a spectrum, or one that says why there is none.
+
+    Several files at a time, since the continua of many spectra cost little more than
+    that of one.
+    """
+    opened = [_open(path, rows) for path in paths]
+    raw = [pixels for readings, pixels in opened if _is_raw(readings)]
+    if raw:
+        try:
+            with damage_is_a_refusal(paths[0]):
+                pixels = normalise(*map(np.concatenate, zip(*raw)))
+        except ReadError as error:
+            if len(paths) == 1:
+                return [_refused(error)]
+            return [r for path in paths for r in _read_files([path], rows, rules)]
+        ends = np.cumsum([len(flux) for flux, *_ in raw])[:-1]
+        continua = zip(*(np.split(part, ends) for part in pixels))
+    found = []
+    for readings, pixels in opened:
+        if _is_raw(readings):
+            pixels = next(continua)
+        found += _on_grid(readings, pixels, rules)
+    return found
+
+
+def _is_raw(readings):
+    return readings[0].meta.get("normalised_by", "survey") != "survey"
+
+
+def _on_grid(readings, pixels, rules):
+    if pixels is None:
+        return readings
     try:
-        with damage_is_a_refusal(path):
-            readings, pixels = _open(path, rows)
-            if readings[0].meta["normalised_by"] != "survey":
-                pixels = normalise(*pixels)
+        with damage_is_a_refusal(readings[0].file):
             grid = grid_pixels(pixels[0].shape[1])
             for reading, *spectrum in zip(readings, *pixels, strict=True):
                 reading.flux, reading.ivar = expand(*spectrum, grid, **rules)
     except ReadError as error:
-        return [refused(error, id=id_in(os.path.basename(path)))]
+        return [_refused(error)]
     return [_refused_if_empty(reading, len(readings) > 1) for reading in readings]
 
 
+def _refused(error):
+    return refused(error, id=id_in(os.path.basename(error.path)))
+
+
 def _open(path, rows):
-    """The spectra of a file: `Reading`s, and (flux, error, good), each of many rows."""
+    """The spectra of a file: `Reading`s, and (flux, error, good), each of many rows.
+
+    Or one that is refused, and None.
+    """
+    try:
+        with damage_is_a_refusal(path):
+            return _spectra_in(path, rows)
+    except ReadError as error:
+        return [_refused(error)], None
+
+
+def _spectra_in(path, rows):
     if first_bytes(path).startswith(ZIP):
         return read_npz(path)
     parts = read_parts(path)

@@ -76,7 +76,7 @@ def collect(read_one, tasks, n_pixels, *, n_jobs, verbose, on_error):
     ----------
     read_one : callable
         From a task to its `Reading`, or to a list of them where a file holds several
-        spectra.
+        spectra, or a task is a list of files.
 
     Returns
     -------
@@ -87,9 +87,10 @@ def collect(read_one, tasks, n_pixels, *, n_jobs, verbose, on_error):
     """
     if on_error not in ("skip", "raise"):
         raise ValueError(f'on_error is {on_error!r}; expected "skip" or "raise".')
-    # pages that are never written cost no memory, so room for one a task is free
-    flux = np.empty((len(tasks), n_pixels), np.float32)
-    ivar = np.empty((len(tasks), n_pixels), np.float32)
+    # pages that are never written cost no memory, so room for one a file is free
+    n_files = sum(map(_size, tasks))
+    flux = np.empty((n_files, n_pixels), np.float32)
+    ivar = np.empty((n_files, n_pixels), np.float32)
     kept, lines = [], []
     for reading in _run(read_one, tasks, n_jobs, verbose, on_error):
         good = 0
@@ -111,12 +112,18 @@ def collect(read_one, tasks, n_pixels, *, n_jobs, verbose, on_error):
 
 
 def _run(read_one, tasks, n_jobs, verbose, on_error):
-    progress = tqdm(total=len(tasks), disable=not verbose, unit="spectrum")
+    total = sum(map(_size, tasks))
+    progress = tqdm(total=total, disable=not verbose, unit="spectrum")
     jobs = (delayed(_guarded)(read_one, task, on_error) for task in tasks)
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     with progress:
-        for readings in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
-            progress.update()
+        for task, readings in zip(tasks, results):
+            progress.update(_size(task))
             yield from readings
+
+
+def _size(task):
+    return len(task) if isinstance(task, list) else 1
 
 
 def _guarded(read_one, task, on_error):

@@ -70,14 +70,15 @@ class Cards:
     """
 
     def __init__(self, content):
-        self.content = content
+        self.content, self.places = content, None
 
     def __getitem__(self, key):
-        wanted = f"{key:8}= ".encode("ascii")
-        at = self.content.find(wanted)
-        while at > 0 and at % 80:
-            at = self.content.find(wanted, at + 1)
-        if at < 0:
+        if self.places is None:
+            starts = range(len(self.content) // 80 * 80 - 80, -1, -80)
+            # of cards with the same name the first counts, as with astropy
+            self.places = {self.content[at : at + 10]: at for at in starts}
+        at = self.places.get(f"{key:8}= ".encode("ascii"))
+        if at is None:
             raise KeyError(key)
         value = self.content[at + 10 : at + 80].decode("ascii").lstrip()
         if quoted := TEXT.match(value):
