@@ -1,11 +1,13 @@
 """Spectra of one resolving power, as they look at another."""
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from specxfer._checks import checked_resolution
+from specxfer._lsf import BOXINESS, lsf_transform, lsf_variance
 from specxfer.resampling import pixel_edges, pixel_steps
 
 __all__ = ["ResolutionChange"]
@@ -14,17 +16,16 @@ N_NODES = 5
 SEGMENT = 0.5  # of the relative change of the LSF's variance, for one set of nodes
 SHARPEST = 1.25  # times the reference: beyond it errors exceed 1e-3 of a line's depth
 SILENT = 0.003  # what a line-spread function transmits where sharpening ends
-FWHM_SQUARED = 8 * np.log(2)  # of a Gaussian, over its variance
+FAINT = 0.03  # a frequency of which less is left is not to be divided by
 
 
 @dataclass(frozen=True)
 class ResolutionChange:
     r"""How noise-free spectra change with the resolving power.
 
-    Line-spread functions are Gaussian, so the spectrum at R is the one at the
-    reference :math:`R_0` with :math:`\delta\,\sigma_0^2` added to the variance of its
-    line-spread function, :math:`\delta = (R_0/R)^2 - 1`. The change is linear in the
-    spectrum, and known exactly: nothing about it needs to be learnt.
+    The spectrum at R has a line-spread function of the same shape as at the reference
+    :math:`R_0`, and :math:`1 + \delta = (R_0/R)^2` times its variance. The change is
+    linear in the spectrum, and known: nothing about it needs to be learnt.
 
     Parameters
     ----------
@@ -37,6 +38,10 @@ class ResolutionChange:
     reference : ndarray of shape (n_chips,)
         Resolving power at which the spectra are, on each chip; NaN if it is unknown,
         and then nothing changes there.
+    boxiness : ndarray of shape (n_chips,), optional
+        Exponent B of the line-spread function
+        :math:`\exp(-\ln 2\,|2x/\mathrm{FWHM}|^B)` on each chip; by default 2, a
+        Gaussian.
     range : (float, float), default=(-0.05, 0.05)
         Where 96% of the values of δ were that were seen, or this if that is less.
 
@@ -44,7 +49,10 @@ class ResolutionChange:
     -----
     A spectrum may be sharpened (:math:`\delta < 0`) because it is a prediction, free
     of noise, at frequencies that its line-spread function still transmits. Where that
-    leaves less than 0.3% of the amplitude the gain stays what it is there.
+    leaves less than 0.3% of the amplitude the gain stays what it is there. In Fourier
+    space the change is the ratio of the two line-spread functions, and where the one
+    at the reference is below 0.03, as around the zeros of a boxy profile, it goes over
+    to the Gaussian with the difference of the variances.
 
     Between nodes in :math:`\delta` spectra are interpolated by polynomials (Chebyshev
     nodes, five for each step of 0.5), to within 2e-5 of the depth of an unresolved
@@ -68,6 +76,7 @@ class ResolutionChange:
     chip: np.ndarray
     seen: np.ndarray
     reference: np.ndarray
+    boxiness: np.ndarray | None = None
     range: tuple = (-0.05, 0.05)
     _cache: dict = field(default_factory=dict, repr=False, compare=False)
 
@@ -81,6 +90,8 @@ class ResolutionChange:
         Parameters
         ----------
         y : Spectra of shape (n, n_pixels)
+            Where its `meta` has a column ``lsf_boxiness`` (as that of GALAH DR4), the
+            line-spread functions are of that exponent.
         sample_weight : ndarray of shape (n,)
         seen : ndarray of bool of shape (n_pixels,)
 
@@ -96,14 +107,16 @@ class ResolutionChange:
         if not known.any():
             return None
         weight = known * sample_weight[:, None]
-        variance = np.where(known, weight / np.where(known, power, 1) ** 2, 0)
-        seen_on = known.any(axis=0)
+        boxiness = _boxiness(y, power.shape)
         with np.errstate(invalid="ignore", divide="ignore"):
-            typical = np.sqrt(weight.sum(axis=0) / variance.sum(axis=0))
-        change = ResolutionChange(
-            y.wave, y.chip, seen, np.where(seen_on, typical, np.nan)
-        )
-        delta = change.delta(power)
+            usual = (weight * boxiness).sum(axis=0) / weight.sum(axis=0)
+            usual = np.where(known.any(axis=0), usual, 2.0)
+            alike = power * _narrowness(boxiness) / _narrowness(usual)
+            variance = np.nansum(weight / alike**2, axis=0)
+            typical = np.sqrt(weight.sum(axis=0) / variance)
+        typical = np.where(known.any(axis=0), typical, np.nan)
+        change = ResolutionChange(y.wave, y.chip, seen, typical, usual)
+        delta = change.delta(alike)
         # between bases far apart nothing in the middle would be interpolated well
         low, high = np.quantile(delta, [0.02, 0.98])
         return replace(change, range=(min(float(low), -0.05), max(float(high), 0.05)))
@@ -176,8 +189,27 @@ class ResolutionChange:
         """
         if getattr(y, "resolution", None) is None:
             return None
-        power = np.minimum(_by_chip(y.resolution, self._n_chips), self.highest)
+        power = np.minimum(self.alike(y), self.highest)
         return np.where(np.isnan(self.reference), np.nan, power)
+
+    def alike(self, y):
+        """Resolving powers of spectra, as if their LSF had the typical shape.
+
+        Parameters
+        ----------
+        y : Spectra of shape (n, n_pixels)
+
+        Returns
+        -------
+        ndarray of shape (n, n_chips)
+        """
+        power = _by_chip(y.resolution, self._n_chips)
+        own = _narrowness(_boxiness(y, power.shape))
+        return power * own / _narrowness(self._exponents)
+
+    @property
+    def _exponents(self):
+        return np.full(self._n_chips, 2.0) if self.boxiness is None else self.boxiness
 
     @property
     def highest(self):
@@ -306,13 +338,16 @@ class ResolutionChange:
         """The change by `delta` as a sparse matrix, (n_pixels, n_pixels)."""
         lower, upper = pixel_edges(self.wave)
         step = np.log(upper / lower)
-        reference = np.asarray(self.reference, float)[self.chip]
-        sigma2 = 1 / (FWHM_SQUARED * (reference * step) ** 2)  # pixels squared
-        sigma2 = np.where(np.isnan(sigma2), 0, sigma2)  # unknown: no change
-        delta = np.broadcast_to(delta, np.shape(self.reference))[self.chip]
-        reach = int(np.ceil(6 * np.sqrt((sigma2 * np.maximum(1, delta)).max()))) + 4
+        fwhm = 1 / (np.asarray(self.reference, float)[self.chip] * step)  # pixels
+        fwhm = np.where(np.isnan(fwhm), 0, fwhm)  # unknown: no change
+        delta = np.broadcast_to(delta, np.shape(self.reference))
+        reach = int(np.ceil(2.6 * fwhm.max() * max(1, np.sqrt(1 + delta.max())))) + 4
         offset = np.arange(-reach, reach + 1)
-        kernels = _responses(sigma2, delta, reach) @ _cosines(reach)
+        responses = np.empty((len(self.wave), 2 * reach + 1))
+        for number, (change, exponent) in enumerate(zip(delta, self._exponents)):
+            on = self.chip == number
+            responses[on] = _responses(fwhm[on], exponent, change, reach)
+        kernels = responses @ _cosines(reach)
         stand_in = self._stand_ins(offset)
         row = np.broadcast_to(np.arange(len(self.wave))[:, None], stand_in.shape)
         matrix = csr_array(
@@ -346,6 +381,39 @@ class ResolutionChange:
         return nearest[column]
 
 
+def _boxiness(y, shape):
+    """Exponent of the line-spread function of each row and chip; 2 if unknown."""
+    if y.meta is None or "lsf_boxiness" not in y.meta.colnames:
+        return np.full(shape, 2.0)
+    exponent = np.ma.filled(np.ma.asarray(y.meta["lsf_boxiness"], float), np.nan)
+    exponent = _by_chip(exponent, shape[1])
+    usable = (exponent >= BOXINESS[0]) & (exponent <= BOXINESS[1])
+    return np.where(usable, exponent, 2.0)
+
+
+def _narrowness(boxiness):
+    """Resolving power of the Gaussian that is most like a profile, over its own.
+
+    Both transmit 1/e at the same frequency: what differs between stars whose profiles
+    have different shapes is smallest so, half of what is left by equal variances.
+    """
+    exponents, frequencies = _folding()
+    return np.interp(boxiness, exponents, frequencies) / np.interp(
+        2.0, exponents, frequencies
+    )
+
+
+@lru_cache(maxsize=1)
+def _folding():
+    """Where profiles transmit 1/e, in radians per FWHM, for some exponents."""
+    exponents = np.concatenate([np.arange(1.5, 4, 0.1), np.arange(4, 10.1, 0.5)])
+    frequency = np.linspace(0, 8, 1601)
+    return exponents, [
+        np.interp(-np.exp(-1), -lsf_transform(frequency, b), frequency)
+        for b in exponents
+    ]
+
+
 def _by_chip(resolution, n_chips):
     """Resolving powers of each spectrum and chip, (n, n_chips)."""
     if resolution.ndim == 1:
@@ -353,14 +421,19 @@ def _by_chip(resolution, n_chips):
     return np.broadcast_to(resolution, (len(resolution), n_chips))
 
 
-def _responses(sigma2, delta, reach):
-    """Fourier response of each pixel's kernel, (n_pixels, 2 reach + 1)."""
+def _responses(fwhm, boxiness, delta, reach):
+    """Fourier response of each pixel's kernel on a chip, (n_pixels, 2 reach + 1)."""
     taps = 2 * reach + 1
-    k2 = (2 * np.pi * np.arange(-reach, reach + 1) / taps) ** 2
-    x = sigma2[:, None] * k2  # the line-spread function transmits exp(-x / 2)
+    omega = 2 * np.pi * np.arange(reach + 1) / taps * fwhm[:, None]  # rad per FWHM
+    x = lsf_variance(boxiness) * omega**2  # a Gaussian would transmit exp(-x / 2)
     end = -2 * np.log(SILENT)
-    held = x / (1 + (x / end) ** 4) ** 0.25
-    return np.exp(-0.5 * delta[:, None] * np.where(delta[:, None] < 0, held, x))
+    held = x / (1 + (x / end) ** 4) ** 0.25 if delta < 0 else x
+    gaussian = np.exp(-0.5 * delta * held)
+    had = lsf_transform(omega, boxiness)
+    wanted = lsf_transform(omega * np.sqrt(1 + delta), boxiness)
+    floor = FAINT**2
+    half = (wanted * had + floor * gaussian) / (had**2 + floor)
+    return np.concatenate([half[:, :0:-1], half], axis=1)
 
 
 def _cosines(reach):

@@ -61,7 +61,8 @@ class Spectra:
         One name per *star*: repeats of a star share it, and cross-validation never
         splits them.
     meta : astropy.table.Table or anything it accepts, optional
-        Labels and remarks, one row a spectrum.
+        Labels and remarks, one row a spectrum. A column ``lsf_boxiness`` of shape
+        (n_spectra, n_chips) follows the chips, as `resolution` does.
     resolution : float or array-like, optional
         Resolving power R = λ/FWHM of each spectrum, shape (n_spectra,), or of each
         of its chips, shape (n_spectra, n_chips).
@@ -260,7 +261,18 @@ class Spectra:
         if old._chip is not None:
             kept, self._chip = np.unique(old._chip[cols], return_inverse=True)
             if self.resolution is not None and self.resolution.ndim == 2:
+                n_chips = self.resolution.shape[1]
                 self.resolution = self.resolution[:, kept]
+                self._select_boxiness(kept, n_chips)
+
+    def _select_boxiness(self, kept, n_chips):
+        """The line-spread function's shape follows its width."""
+        name = "lsf_boxiness"
+        if self.meta is None or name not in self.meta.colnames:
+            return
+        if self.meta[name].shape[1:] == (n_chips,) and len(kept) < n_chips:
+            self.meta = self.meta.copy(copy_data=False)
+            self.meta[name] = self.meta[name][:, kept]
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))

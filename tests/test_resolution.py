@@ -26,6 +26,10 @@ def lines(resolution, wave=WAVE, centres=(6545.0, 6550.3, 6560.01, 6590.0)):
     return flux
 
 
+def rms(a):
+    return float(np.sqrt(np.mean(np.square(a))))
+
+
 def change(reference=REFERENCE, chip=CHIP, seen=EVERYWHERE, wave=WAVE, **options):
     n_chips = chip[-1] + 1
     return ResolutionChange(wave, chip, seen, np.full(n_chips, reference), **options)
@@ -161,3 +165,65 @@ def test_pickles_without_its_matrices():
     flux = lines(REFERENCE)[None]
     at = np.array([22_000.0])
     np.testing.assert_array_equal(again.apply(flux, at), big.apply(flux, at))
+
+
+def boxy_line(resolution, boxiness, centre=6560.0):
+    """A narrow line seen through ``exp(-ln 2 |2x/FWHM|**B)``, on the pixels."""
+    x = np.arange(-1.2, 1.2, 0.002)
+    profile = np.exp(-np.log(2) * np.abs(2 * x * resolution / centre) ** boxiness)
+    intrinsic = np.exp(-0.5 * (x / (centre * INTRINSIC)) ** 2)
+    seen = np.convolve(intrinsic / intrinsic.sum(), profile / profile.sum(), "same")
+    return 1 - 0.06 * np.interp(WAVE - centre, x, seen / 0.002, left=0, right=0)
+
+
+@pytest.mark.parametrize(("boxiness", "left"), [(2.0, 0.01), (2.5, 0.18), (2.8, 0.2)])
+@pytest.mark.parametrize("resolution", [20_500.0, 22_000.0, 24_000.0])
+def test_boxy_profiles_keep_their_shape(boxiness, left, resolution):
+    """What is not changed as it should be, over the change; it vanishes at B = 2."""
+    y = Spectra(
+        np.ones((2, 1000)),
+        wave=WAVE,
+        medium="air",
+        resolution=np.full((2, 1), 23_000.0),
+        meta={"lsf_boxiness": np.full((2, 1), boxiness)},
+    )
+    known = ResolutionChange.of(y, np.ones(2), EVERYWHERE)
+    assert known.reference[0] == pytest.approx(23_000)
+    before, truth = boxy_line(23_000, boxiness), boxy_line(resolution, boxiness)
+    found = known.apply(before[None], np.array([resolution]))[0]
+    change_of_it = np.abs(before - truth).max()
+    assert change_of_it > 0.005
+    assert np.abs(found - truth).max() < left * change_of_it
+
+
+@pytest.mark.parametrize(("usual", "own"), [(2.8, 2.55), (2.1, 2.5), (2.4, 2.0)])
+def test_stars_of_other_shapes(usual, own):
+    """A profile is taken for the one of usual shape that is most like it."""
+    y = Spectra(
+        np.ones((2, 1000)),
+        wave=WAVE,
+        medium="air",
+        resolution=np.full((2, 1), 23_000.0),
+        meta={"lsf_boxiness": np.array([[usual], [own]])},
+    )
+    known = ResolutionChange.of(y, np.array([1.0, 0.0]), EVERYWHERE)
+    before, truth = boxy_line(23_000, usual), boxy_line(23_000, own)
+    found = known.apply(before[None], known.alike(y)[1:])[0]
+    assert np.abs(before - truth).max() > 0.003
+    assert rms(found - truth) < 0.5 * rms(before - truth)
+
+
+def test_the_shape_follows_the_chips():
+    chip = (np.arange(1000) >= 500).astype(int)
+    y = Spectra(
+        np.ones((2, 1000)),
+        wave=WAVE,
+        medium="air",
+        chip=chip,
+        resolution=np.full((2, 2), 23_000.0),
+        meta={"lsf_boxiness": np.array([[2.8, 2.0], [2.7, 2.1]])},
+    )
+    part = y[:, 600:]
+    np.testing.assert_array_equal(part.meta["lsf_boxiness"], [[2.0], [2.1]])
+    assert y.meta["lsf_boxiness"].shape == (2, 2)
+    ResolutionChange.of(part, np.ones(2), EVERYWHERE[:400])

@@ -24,7 +24,7 @@ class AtReference:
 
     def __init__(self, y, features, coef, change):
         self._y, self._features, self._chip = y, features, change.chip
-        nodes, self._weights = change.nodes(y.resolution)
+        nodes, self._weights = change.nodes(change.alike(y))
         coef = np.where(change.seen, coef, 0)
         self._effect = np.stack([change.at(node, coef) - coef for node in nodes])
         self._effect = self._effect.astype(y.dtype)
