@@ -19,6 +19,7 @@ from specxfer.spectra import Spectra
 __all__ = ["read_galah"]
 
 ERROR_FLOOR = 1e-4  # no HERMES spectrum is known better
+SAME_VELOCITY = 0.01  # km/s; the CCDs of a spectrum agree to 1e-5
 SOBJECT_ID = re.compile(r"\d{15}")
 NAME = re.compile(r"(?P<id>.*?)(?P<ccd>[1-4])?(?:\.fits?)?(?:\.gz)?")
 ID_IN_NAME = re.compile(r"\d{15}(?!\d)")  # 150411003101372_allstar_fit_spectrum.fits
@@ -315,8 +316,8 @@ def assemble(group, ccds, edges, rules):
         for ccd in ordered
         if ccd.lacks
     ]
-    if (np.abs(velocities - velocity) > 1).any():
-        remarks.append(f"RVCOM differs between CCDs: {velocities.round(1)} km/s")
+    if (np.abs(velocities - velocity) > SAME_VELOCITY).any():
+        remarks.append(f"RVCOM differs between CCDs: {velocities.round(3)} km/s")
     if len({ccd.labels.get("translated") for ccd in ordered}) > 1:
         remarks.append("some CCDs are translated, the others observed")
     missing = [str(k) for k in (1, 2, 3, 4) if k not in ccds]
