@@ -13,6 +13,7 @@ from specxfer.resampling import pixel_edges, pixel_steps
 __all__ = ["ResolutionChange"]
 
 N_NODES = 5
+MOST_ENTRIES = 2**25  # of the matrices that are kept
 SEGMENT = 0.5  # of the relative change of the LSF's variance, for one set of nodes
 SHARPEST = 1.25  # times the reference: beyond it errors exceed 1e-3 of a line's depth
 SILENT = 0.003  # what a line-spread function transmits where sharpening ends
@@ -108,10 +109,11 @@ class ResolutionChange:
             return None
         weight = known * sample_weight[:, None]
         boxiness = _boxiness(y, power.shape)
+        shaped = weight * np.isfinite(boxiness)
         with np.errstate(invalid="ignore", divide="ignore"):
-            usual = (weight * boxiness).sum(axis=0) / weight.sum(axis=0)
-            usual = np.where(known.any(axis=0), usual, 2.0)
-            alike = power * _narrowness(boxiness) / _narrowness(usual)
+            usual = np.nansum(shaped * boxiness, axis=0) / shaped.sum(axis=0)
+            usual = np.where(np.isnan(usual), 2.0, usual)
+            alike = _alike(power, boxiness, usual)
             variance = np.nansum(weight / alike**2, axis=0)
             typical = np.sqrt(weight.sum(axis=0) / variance)
         typical = np.where(known.any(axis=0), typical, np.nan)
@@ -204,8 +206,7 @@ class ResolutionChange:
         ndarray of shape (n, n_chips)
         """
         power = _by_chip(y.resolution, self._n_chips)
-        own = _narrowness(_boxiness(y, power.shape))
-        return power * own / _narrowness(self._exponents)
+        return _alike(power, _boxiness(y, power.shape), self._exponents)
 
     @property
     def _exponents(self):
@@ -282,11 +283,13 @@ class ResolutionChange:
         ndarray of shape (n, n_pixels)
         """
         key = tuple(np.atleast_1d(delta).tolist())
-        if key not in self._cache:
-            while len(self._cache) > 4 * N_NODES:
+        operator = self._cache.get(key)
+        if operator is None:
+            operator = self._operator(np.asarray(delta, float))
+            self._cache[key] = operator
+            while sum(matrix.nnz for matrix in self._cache.values()) > MOST_ENTRIES:
                 self._cache.pop(next(iter(self._cache)))
-            self._cache[key] = self._operator(np.asarray(delta, float))
-        return (self._cache[key] @ flux.T).T
+        return (operator @ flux.T).T
 
     def covariance(self, covariance, resolution, alike):
         """Covariance of errors that change as the spectra do.
@@ -382,13 +385,19 @@ class ResolutionChange:
 
 
 def _boxiness(y, shape):
-    """Exponent of the line-spread function of each row and chip; 2 if unknown."""
+    """Exponent of the line-spread function of each row and chip; NaN if unknown."""
     if y.meta is None or "lsf_boxiness" not in y.meta.colnames:
-        return np.full(shape, 2.0)
+        return np.full(shape, np.nan)
     exponent = np.ma.filled(np.ma.asarray(y.meta["lsf_boxiness"], float), np.nan)
     exponent = _by_chip(exponent, shape[1])
     usable = (exponent >= BOXINESS[0]) & (exponent <= BOXINESS[1])
-    return np.where(usable, exponent, 2.0)
+    return np.where(usable, exponent, np.nan)
+
+
+def _alike(power, boxiness, usual):
+    """Resolving powers as if profiles had the usual shape; unknown ones have it."""
+    own = _narrowness(np.where(np.isnan(boxiness), usual, boxiness))
+    return power * own / _narrowness(usual)
 
 
 def _narrowness(boxiness):

@@ -227,3 +227,24 @@ def test_the_shape_follows_the_chips():
     np.testing.assert_array_equal(part.meta["lsf_boxiness"], [[2.0], [2.1]])
     assert y.meta["lsf_boxiness"].shape == (2, 2)
     ResolutionChange.of(part, np.ones(2), EVERYWHERE[:400])
+
+
+def test_an_unknown_shape_is_the_usual_one():
+    y = Spectra(
+        np.ones((3, 1000)),
+        wave=WAVE,
+        medium="air",
+        resolution=np.full((3, 1), 23_000.0),
+        meta={"lsf_boxiness": np.array([[2.8], [2.6], [np.nan]])},
+    )
+    known = ResolutionChange.of(y, np.ones(3), EVERYWHERE)
+    assert known.boxiness[0] == pytest.approx(2.7)
+    bare = y.replace(meta=None)
+    np.testing.assert_allclose(known.alike(bare), 23_000)
+    assert known.alike(y)[2, 0] == pytest.approx(23_000)
+
+
+def test_far_lower_resolving_powers():
+    found = change().apply(lines(REFERENCE)[None], np.array([2_500.0]))[0]
+    middle = np.abs(WAVE - 6560) < 5
+    assert np.abs(found - lines(2_500))[middle].max() < 1e-4
