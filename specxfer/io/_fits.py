@@ -21,6 +21,7 @@ FITS, ZIP, GZIP = b"SIMPLE  =", b"PK\x03\x04", b"\x1f\x8b"
 BLOCK = 2880
 EXTENSION = b"XTENSION="
 END = re.compile(rb"END {77}")
+NOT_A_CARD = re.compile(rb"[^ -~]")
 IMAGES = {-32: ">f4", -64: ">f8", 8: "u1", 16: ">i2", 32: ">i4", 64: ">i8"}
 COLUMNS = {  # letter of a column in FITS: numpy's
     **{"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4"},
@@ -230,6 +231,8 @@ def _parts(content):
 def _end_of_header(content, at):
     for found in END.finditer(content, at):
         if (found.start() - at) % 80 == 0:
+            if NOT_A_CARD.search(content, at, found.start()):
+                break  # that is another header's, with numbers before it
             return at + -(-(found.end() - at) // BLOCK) * BLOCK
     raise ValueError("a header has no end")
 

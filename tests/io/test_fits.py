@@ -10,6 +10,8 @@ from specxfer.io import ReadError
 from specxfer.io._files import integer, number, text
 from specxfer.io._fits import first_row, read_parts, shape_of
 
+END = b"END".ljust(80)
+
 
 def part(path, place):
     """The pixels of one HDU."""
@@ -223,3 +225,14 @@ def test_absurd_sizes_are_refused(tmp_path):
     (tmp_path / "a.fits").write_bytes(content)
     with pytest.raises(ReadError, match="ends beyond the end of the file"):
         read_parts(tmp_path / "a.fits")
+
+
+def test_a_header_whose_end_is_damaged_does_not_take_the_next_one(all_kinds):
+    content = all_kinds.read_bytes()
+    ends = [at for at in range(0, len(content), 80) if content[at : at + 80] == END]
+    assert len(ends) == 9
+    for at in ends:
+        damaged = content[:at] + b"END 7" + content[at + 5 :]
+        all_kinds.write_bytes(damaged)
+        with pytest.raises(ReadError, match="damaged or truncated"):
+            read_parts(all_kinds)
