@@ -389,6 +389,12 @@ def _boxiness(y, shape):
     if y.meta is None or "lsf_boxiness" not in y.meta.colnames:
         return np.full(shape, np.nan)
     exponent = np.ma.filled(np.ma.asarray(y.meta["lsf_boxiness"], float), np.nan)
+    if exponent.shape[1:] not in ((), (1,), (shape[1],)):
+        raise ValueError(
+            f"meta['lsf_boxiness'] has {exponent.shape[1]} columns and the spectra have "
+            f"{shape[1]} chip(s): give their resolution per chip, so that both follow "
+            "when pixels are chosen, or remove the column."
+        )
     exponent = _by_chip(exponent, shape[1])
     usable = (exponent >= BOXINESS[0]) & (exponent <= BOXINESS[1])
     return np.where(usable, exponent, np.nan)

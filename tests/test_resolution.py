@@ -248,3 +248,15 @@ def test_far_lower_resolving_powers():
     found = change().apply(lines(REFERENCE)[None], np.array([2_500.0]))[0]
     middle = np.abs(WAVE - 6560) < 5
     assert np.abs(found - lines(2_500))[middle].max() < 1e-4
+
+
+def test_a_shape_per_chip_of_chips_that_are_gone():
+    y = Spectra(
+        np.ones((2, 1000)),
+        wave=WAVE,
+        medium="air",
+        resolution=[23_000.0, 24_000.0],
+        meta={"lsf_boxiness": np.full((2, 4), 2.5)},
+    )
+    with pytest.raises(ValueError, match="has 4 columns and the spectra have 1 chip"):
+        ResolutionChange.of(y, np.ones(2), EVERYWHERE)
