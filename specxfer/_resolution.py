@@ -391,7 +391,7 @@ def _boxiness(y, shape):
     exponent = np.ma.filled(np.ma.asarray(y.meta["lsf_boxiness"], float), np.nan)
     if exponent.shape[1:] not in ((), (1,), (shape[1],)):
         raise ValueError(
-            f"meta['lsf_boxiness'] has {exponent.shape[1]} columns and the spectra have "
+            f"meta['lsf_boxiness'] has {exponent.shape[1]} columns, the spectra have "
             f"{shape[1]} chip(s): give their resolution per chip, so that both follow "
             "when pixels are chosen, or remove the column."
         )

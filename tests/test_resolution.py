@@ -258,5 +258,5 @@ def test_a_shape_per_chip_of_chips_that_are_gone():
         resolution=[23_000.0, 24_000.0],
         meta={"lsf_boxiness": np.full((2, 4), 2.5)},
     )
-    with pytest.raises(ValueError, match="has 4 columns and the spectra have 1 chip"):
+    with pytest.raises(ValueError, match="has 4 columns, the spectra have 1 chip"):
         ResolutionChange.of(y, np.ones(2), EVERYWHERE)
