@@ -65,6 +65,9 @@ class PCARidge(Translator):
     scatter_ : ndarray of shape (n_pixels_out_,)
         Intrinsic standard deviation of each target pixel: what the source cannot
         tell.
+    resolution_, max_resolution_ : ndarray of shape (n_chips_out,) or None
+        Resolving power of what is predicted unless another is asked for, and the
+        highest that may be; None if the training targets carry none.
 
     See Also
     --------
