@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from specxfer._checks import checked_resolution
 from specxfer._lsf import BOXINESS, lsf_transform, lsf_variance
-from specxfer.resampling import pixel_edges, pixel_steps
+from specxfer.resampling import _waves, pixel_edges, pixel_steps
 
 __all__ = ["ResolutionChange"]
 
@@ -350,7 +350,7 @@ class ResolutionChange:
         for number, (change, exponent) in enumerate(zip(delta, self._exponents)):
             on = self.chip == number
             responses[on] = _responses(fwhm[on], exponent, change, reach)
-        kernels = responses @ _cosines(reach)
+        kernels = responses @ _waves(reach)
         stand_in = self._stand_ins(offset)
         row = np.broadcast_to(np.arange(len(self.wave))[:, None], stand_in.shape)
         matrix = csr_array(
@@ -449,12 +449,6 @@ def _responses(fwhm, boxiness, delta, reach):
     floor = FAINT**2
     half = (wanted * had + floor * gaussian) / (had**2 + floor)
     return np.concatenate([half[:, :0:-1], half], axis=1)
-
-
-def _cosines(reach):
-    offset = np.arange(-reach, reach + 1)
-    taps = len(offset)
-    return np.cos(2 * np.pi / taps * np.outer(offset, offset)) / taps
 
 
 def _chebyshev(low, high):
