@@ -13,6 +13,7 @@ from specxfer.resampling import _waves, pixel_edges, pixel_steps
 __all__ = ["ResolutionChange"]
 
 N_NODES = 5
+LSF_SHAPE = "lsf_boxiness"  # column of `meta`
 MOST_ENTRIES = 2**25  # of the matrices that are kept
 SEGMENT = 0.5  # of the relative change of the LSF's variance, for one set of nodes
 SHARPEST = 1.25  # times the reference: beyond it errors exceed 1e-3 of a line's depth
@@ -176,6 +177,22 @@ class ResolutionChange:
             return usual
         power = self.asked(resolution, n)
         return np.where(np.isnan(power) | np.isnan(usual), usual, power)
+
+    def boxiness_written(self, n):
+        """Exponents of the line-spread functions that spectra come out with.
+
+        Parameters
+        ----------
+        n : int
+
+        Returns
+        -------
+        ndarray of shape (n, n_chips) or None
+            None where they are Gaussian, or were not known.
+        """
+        if (self._exponents == 2).all():
+            return None
+        return np.tile(self._exponents, (n, 1))
 
     def of_spectra(self, y):
         """At which resolving powers to predict what is to be compared with `y`.
@@ -386,12 +403,12 @@ class ResolutionChange:
 
 def _boxiness(y, shape):
     """Exponent of the line-spread function of each row and chip; NaN if unknown."""
-    if y.meta is None or "lsf_boxiness" not in y.meta.colnames:
+    if y.meta is None or LSF_SHAPE not in y.meta.colnames:
         return np.full(shape, np.nan)
-    exponent = np.ma.filled(np.ma.asarray(y.meta["lsf_boxiness"], float), np.nan)
+    exponent = np.ma.filled(np.ma.asarray(y.meta[LSF_SHAPE], float), np.nan)
     if exponent.shape[1:] not in ((), (1,), (shape[1],)):
         raise ValueError(
-            f"meta['lsf_boxiness'] has {exponent.shape[1]} columns, the spectra have "
+            f"meta[{LSF_SHAPE!r}] has {exponent.shape[1]} columns, the spectra have "
             f"{shape[1]} chip(s): give their resolution per chip, so that both follow "
             "when pixels are chosen, or remove the column."
         )
@@ -410,7 +427,7 @@ def _narrowness(boxiness):
     """Resolving power of the Gaussian that is most like a profile, over its own.
 
     Both transmit 1/e at the same frequency: what differs between stars whose profiles
-    have different shapes is smallest so, half of what is left by equal variances.
+    have different shapes is smallest so, two thirds of what equal variances leave.
     """
     exponents, frequencies = _folding()
     return np.interp(boxiness, exponents, frequencies) / np.interp(

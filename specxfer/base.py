@@ -20,7 +20,7 @@ from specxfer._compositions import (
     support,
     translate,
 )
-from specxfer._resolution import ResolutionChange
+from specxfer._resolution import LSF_SHAPE, ResolutionChange
 from specxfer._version import __version__
 from specxfer.spectra import Spectra, as_plain
 
@@ -306,7 +306,8 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             On the target grid, with ``ivar = 1 / std**2``, the `covariance` of the
             errors, the ids of X, the `resolution` they are written at, and the `meta`
             of X with two more columns: ``support`` (above 1: unlike the training
-            stars) and ``supported``.
+            stars) and ``supported``. Where the training targets say the shape of
+            their line-spread function, so does ``lsf_boxiness``.
         """
         check_is_fitted(self)
         X = self._check_source(X, reset=False)
@@ -329,6 +330,10 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             covariance=covariance,
         )
         out.meta = out.meta.copy()
+        shape = self._change and self._change.boxiness_written(len(X))
+        out.meta.remove_columns({LSF_SHAPE} & set(out.meta.colnames))  # of the source
+        if shape is not None:
+            out.meta[LSF_SHAPE] = shape
         out.meta["support"] = self.support(X)
         out.meta["supported"] = out.meta["support"] <= 1
         return out

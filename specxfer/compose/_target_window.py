@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array
 
 from specxfer._checks import check_same_grid
+from specxfer._resolution import LSF_SHAPE
 from specxfer.compose._meta_translator import MetaTranslator
 from specxfer.covariance import LowRankCovariance
 from specxfer.lines import Line
@@ -174,7 +175,12 @@ class TargetWindow(MetaTranslator):
 
     def _expand_spectra(self, spectra):
         ivar = spectra.ivar
+        meta = spectra.meta
+        if meta is not None and LSF_SHAPE in meta.colnames:
+            meta = meta.copy(copy_data=False)
+            meta[LSF_SHAPE] = self._expand_resolution(np.asarray(meta[LSF_SHAPE]))
         return spectra.replace(
+            meta=meta,
             flux=self._expand(spectra.flux),
             ivar=None if ivar is None else spread(ivar, self.pixels_, 0),
             wave=self.wave_out_,

@@ -32,7 +32,7 @@ def read_apvisit(path, parts):
     header = parts[0].header
     table = {}
     if len(parts) > 11 and np.isnan([number(header, card) for card in CARDS]).any():
-        table = first_row(parts[11], COLUMNS)  # dear: most of the time of a whole file
+        table = first_row(parts[11], COLUMNS)  # else the header says all
     velocity, heliocentric = _velocities(path, header, table, format)
     # red to blue, each descending: turned round, all of it ascends
     wave, flux, error = (

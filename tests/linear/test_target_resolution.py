@@ -213,3 +213,27 @@ def test_what_cannot_be_written(rng, fitted):
         translate(
             make_pipeline(GapMasker(), blind).fit(X, np.asarray(y)), X, resolution=1
         )
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_translated_spectra_say_the_shape_of_their_lsf(rng, known):
+    """That of the target survey, never that of the source."""
+    X, y, _, _ = pairs(rng, n=60)
+    X.meta["lsf_boxiness"] = np.full((60, 1), 3.3)
+    if known:
+        power = np.column_stack([y.resolution] * 2)
+        y = y.replace(
+            resolution=power, meta={"lsf_boxiness": np.tile([2.8, 2.2], (60, 1))}
+        )
+    model = PCARidge(3, n_products=0)
+    out = model.fit(X, y).translate(X[:2], resolution=23_000)
+    window = TargetWindow(model, windows=[WINDOW]).fit(X, y)
+    narrow = translate(window, X[:2])
+    if known:
+        np.testing.assert_allclose(out.meta["lsf_boxiness"], [[2.8, 2.2]] * 2)
+        np.testing.assert_allclose(narrow.meta["lsf_boxiness"], [[np.nan, 2.2]] * 2)
+        assert len(narrow[:, CHIP == 1].meta["lsf_boxiness"][0]) == 1
+    else:
+        assert "lsf_boxiness" not in out.meta.colnames
+        assert "lsf_boxiness" not in narrow.meta.colnames
+    assert "lsf_boxiness" in X.meta.colnames
