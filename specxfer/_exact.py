@@ -1,8 +1,10 @@
 """Matrix products whose every bit is the same however they are computed."""
 
+from functools import lru_cache
+
 import numpy as np
 
-__all__ = ["exact_matmul"]
+__all__ = ["exact_matmul", "rowwise_matmul"]
 
 
 def exact_matmul(a, b, slices=1):
@@ -67,3 +69,59 @@ def _slices(x, axis, bits, n_slices):
         if left:
             x = x - whole * unit
     return parts
+
+
+ROWS = 256  # of every product, so that a row's bits do not depend on how many come
+
+
+def rowwise_matmul(a, b):
+    """Product of two matrices in which no row owes a bit to the rows beside it.
+
+    Rows are multiplied in blocks of one size, the last filled up. Most kernels of a
+    BLAS then treat all rows of a block alike, at full speed; whether the one at hand
+    does is tried out once for each shape, and if not, `exact_matmul` does the work.
+
+    Parameters
+    ----------
+    a : ndarray of shape (n, k)
+    b : ndarray of shape (k, m)
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+        In the dtype of `b`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specxfer._exact import rowwise_matmul
+    >>> a, b = np.random.default_rng(0).normal(size=(2, 300, 300))
+    >>> bool((rowwise_matmul(a, b)[7] == rowwise_matmul(a[7:8], b)[0]).all())
+    True
+    """
+    a = np.ascontiguousarray(a, dtype=b.dtype)
+    out = np.empty((len(a), b.shape[1]), b.dtype)
+    if not _alike_in_all_rows(b.shape, b.dtype, b.flags.c_contiguous):
+        out[:] = exact_matmul(a, b, 2 if b.itemsize == 8 else 1)
+        return out
+    for start in range(0, len(a), ROWS):
+        part = a[start : start + ROWS]
+        if len(part) == ROWS:
+            np.matmul(part, b, out=out[start : start + ROWS])
+        else:
+            full = np.zeros((ROWS, a.shape[1]), a.dtype)
+            full[: len(part)] = part
+            out[start:] = (full @ b)[: len(part)]
+    return out
+
+
+@lru_cache(maxsize=256)
+def _alike_in_all_rows(shape, dtype, c_contiguous):
+    """Whether equal rows of a block come out equal, and whatever is beside them."""
+    rng = np.random.default_rng(0)
+    b = rng.standard_normal(shape if c_contiguous else shape[::-1]).astype(dtype)
+    b = b if c_contiguous else b.T
+    row = rng.standard_normal(shape[0]).astype(dtype)
+    a = np.repeat(row[None], ROWS, axis=0)
+    alike = a @ b
+    return bool((alike == alike[0]).all())

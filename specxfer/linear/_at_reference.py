@@ -1,5 +1,7 @@
 """Target spectra brought to one resolving power, by what a model says of them."""
 
+from copy import copy
+
 import numpy as np
 
 
@@ -32,6 +34,13 @@ class AtReference:
 
     def __len__(self):
         return len(self._y)
+
+    def __getitem__(self, rows):
+        some = copy(self)
+        some._y, some._features = self._y[rows], self._features[rows]
+        some._weights = self._weights[:, rows]
+        some.shape = some._y.shape
+        return some
 
     def iter_blocks(self, n_rows=None):
         """As `Spectra.iter_blocks`.

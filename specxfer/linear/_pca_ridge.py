@@ -147,8 +147,8 @@ class PCARidge(Translator):
             self._source = self._source.with_noise_of(X, sample_weight)
         features, spread, chi2, distance = [], 0.0, [], []
         for rows, block in X.iter_blocks(self._block_rows):
-            scores, covariance = self._source.posterior(block)
-            chi2.append(self._source.chi2(block, scores))
+            scores, covariance, misfit = self._source.posterior(block)
+            chi2.append(misfit)
             distance.append((scores**2).sum(axis=1))
             u, s = with_products(scores, covariance, self.n_products)
             features.append(u)
@@ -172,7 +172,8 @@ class PCARidge(Translator):
         return self
 
     def _features(self, X):
-        return with_products(*self._source.posterior(X), self.n_products)
+        scores, covariance, _ = self._source.posterior(X)
+        return with_products(scores, covariance, self.n_products)
 
     def _predict_block(self, X):
         return self._ridge.predict(self._features(X)[0])
@@ -181,9 +182,9 @@ class PCARidge(Translator):
         return self._ridge.covariance(*self._features(X))
 
     def _support_block(self, X):
-        scores, _ = self._source.posterior(X)
-        chi2 = self._source.chi2(X, scores) / self._limits[0]
-        return np.maximum(chi2, (scores**2).sum(axis=1) / self._limits[1])
+        scores, _, chi2 = self._source.posterior(X)
+        distance = (scores**2).sum(axis=1)
+        return np.maximum(chi2 / self._limits[0], distance / self._limits[1])
 
     @property
     def n_components_(self):

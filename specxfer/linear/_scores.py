@@ -1,15 +1,24 @@
 """Principal components of gappy, noisy spectra, and a star's scores on them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy import linalg
 
-from specxfer._exact import exact_matmul
+from specxfer._exact import rowwise_matmul
+from specxfer._threads import in_parallel
+from specxfer.linear._components import (
+    CHUNK,
+    Residuals,
+    leading_components,
+    trusted,
+)
+from specxfer.linear._grams import SmoothGrams, packed_products, taken_off, unpacked
+from specxfer.linear._noise_profile import NoiseProfile
 
-SMALL = 600  # pixels up to which the covariance is decomposed whole
-IMPUTERS = 20  # components that fill masked pixels while the basis is sought
-OVERSAMPLE = 10
+BLOCK = 1024  # rows whose scores are found at a time
+N_PRODUCTS = 2**23  # products of loadings that are held at a time
+RANGE = 1e3  # times fainter or brighter than the training stars, for shared sums
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,9 @@ class ScoreModel:
         Mean noise variance of training; what spectra without ivar are taken to have.
     used : ndarray of bool of shape (n_pixels,)
         Pixels that some training star has.
+    profile : ndarray of shape (n_pixels,) or None
+        The pixels' share of an inverse variance that is star × pixel × mask, if that
+        of the training stars is.
 
     References
     ----------
@@ -44,9 +56,11 @@ class ScoreModel:
     misfit: np.ndarray
     noise: np.ndarray
     used: np.ndarray
+    profile: np.ndarray | None = None
+    brightness: tuple = (1.0, 1.0)  # range of the training stars' share of the ivar
 
     def posterior(self, X):
-        """Scores and their covariance.
+        """Scores, their covariance, and how well they describe the spectra.
 
         Parameters
         ----------
@@ -56,26 +70,38 @@ class ScoreModel:
         -------
         scores : ndarray of shape (n, n_components)
         covariance : ndarray of shape (n, n_components, n_components)
+        chi2 : ndarray of shape (n,)
+            Mean squared residual of the source in units of its expected variance.
         """
-        weights, residual = self._prepare(X)
-        return _posterior(weights, residual, self.loadings[:, self.used])
+        find = self._with_noise if X.has_noise else self._without_noise
+        return find(X.flux, X.ivar)
 
-    def chi2(self, X, scores):
-        """Mean squared residual of the source in units of its expected variance.
+    def scores(self, X):
+        """The scores alone, shape (n, n_components)."""
+        return self.posterior(X)[0]
+
+    def truncated(self, n_components):
+        """The model of the leading components: the others' variance is misfit.
 
         Parameters
         ----------
-        X : Spectra in memory, shape (n, n_pixels)
-        scores : ndarray of shape (n, n_components)
+        n_components : int
 
         Returns
         -------
-        ndarray of shape (n,)
+        ScoreModel
         """
-        weights, residual = self._prepare(X)
-        residual = residual - exact_matmul(scores, self.loadings[:, self.used])
-        n = np.maximum((weights > 0).sum(axis=1), 1)
-        return (weights * residual**2).sum(axis=1) / n
+        kept, left = np.split(self.loadings, [n_components])
+        misfit = self.misfit + (left**2).sum(axis=0)
+        return ScoreModel(
+            self.mean,
+            kept,
+            misfit,
+            self.noise,
+            self.used,
+            self.profile,
+            self.brightness,
+        )
 
     def with_noise_of(self, X, star_weight):
         """The same components, for spectra with another noise and other misfits.
@@ -92,8 +118,8 @@ class ScoreModel:
         ScoreModel
         """
         count, square, noise = np.zeros((3, X.shape[1]))
-        for rows, block in X.iter_blocks(256):
-            scores, _ = self.posterior(block)
+        for rows, block in X.iter_blocks(BLOCK):
+            scores = self.scores(block)
             valid = block.valid() & self.used
             left = block.flux - self.mean - scores.astype(X.dtype) @ self.loadings
             weight = valid * star_weight[rows, None]
@@ -106,38 +132,191 @@ class ScoreModel:
         noise = noise / count
         misfit = np.maximum(square / count - noise, self.misfit)
         as_data = [a.astype(self.mean.dtype) for a in (misfit, noise)]
-        return ScoreModel(self.mean, self.loadings, *as_data, self.used)
+        profile = NoiseProfile.of(X)
+        return ScoreModel(
+            self.mean,
+            self.loadings,
+            *as_data,
+            self.used,
+            profile and profile.pixel,
+            self.brightness if profile is None else _brightness(X, profile),
+        )
 
-    def _prepare(self, X):
-        """Inverse of the whole variance, and residual from the mean, of used pixels."""
-        X = X[:, self.used]
-        misfit, noise = self.misfit[self.used], self.noise[self.used]
-        weights = X.weights()
-        if X.has_noise:
-            weights = weights / (1 + misfit * weights)
-        else:
-            weights = weights / (misfit + noise)
-        return weights, np.where(weights > 0, X.flux - self.mean[self.used], 0)
+    # ------------------------------------------------------------------ posterior
+    def _without_noise(self, flux, _):
+        """All stars have the mean noise: only masks make a difference."""
+        k = len(self.loadings)
+        flux, loadings, weight = self._of_used(flux)
+        right = rowwise_matmul(flux, (loadings * weight).T)
+        chi2 = _row_sums(lambda rows: flux[rows] ** 2 * weight, len(flux))
+        whole, inverse = self._everything
+        n_valid = np.full(len(flux), flux.shape[1])
+        gaps = np.flatnonzero(~np.isfinite(chi2))
+        covariance = np.broadcast_to(inverse, (len(flux), k, k))
+        scores = rowwise_matmul(right.astype(float), inverse)
+        if len(gaps):
+            valid = np.isfinite(flux[gaps])
+            filled = np.where(valid, flux[gaps], 0)
+            right[gaps] = rowwise_matmul(filled, (loadings * weight).T)
+            chi2[gaps] = _row_sums(lambda rows: filled[rows] ** 2 * weight, len(gaps))
+            n_valid[gaps] = valid.sum(axis=1)
+            packed = np.repeat(whole[None], len(gaps), axis=0)
+            taken_off(
+                packed,
+                lambda i: ~valid[i],
+                loadings.T,
+                lambda i, pixels: weight[pixels],
+            )
+            covariance = covariance.copy()
+            scores[gaps], covariance[gaps] = _solved(packed, right[gaps])
+        right = right.astype(float)
+        fitted = (scores * right).sum(axis=1) + (scores**2).sum(axis=1)
+        return scores, covariance, (chi2 - fitted) / np.maximum(n_valid, 1)
+
+    def _with_noise(self, flux, ivar):
+        residual, loadings, _ = self._of_used(flux)
+        ivar = self._columns(ivar)
+        misfit = self._columns(self.misfit)
+        n = len(flux)
+        weight, product = np.empty_like(residual), np.empty_like(residual)
+        chi2, n_valid = np.empty(n), np.empty(n, int)
+        amplitude = np.zeros(n)
+        profile = None
+        if self.profile is not None:
+            profile = NoiseProfile(self._columns(self.profile))
+
+        def one(start):
+            rows = slice(start, start + CHUNK)
+            r, w = residual[rows], weight[rows]
+            known = np.isfinite(r)
+            np.copyto(w, ivar[rows])
+            if not known.all():
+                np.copyto(r, 0, where=~known)
+                np.copyto(w, 0, where=~known)
+            if profile is not None:
+                amplitude[rows] = profile.amplitude_of(w)
+            n_valid[rows] = np.count_nonzero(w, axis=1)
+            w /= 1 + misfit * w
+            np.multiply(r, w, out=product[rows])
+            chi2[rows] = np.einsum("ij,ij->i", r, product[rows])
+
+        in_parallel(one, range(0, n, CHUNK))
+        right = rowwise_matmul(product, loadings.T)
+        del product, residual
+        packed = self._packed_grams(weight, amplitude)
+        scores, covariance = _solved(packed, right)
+        fitted = (scores * right).sum(axis=1) + (scores**2).sum(axis=1)
+        return scores, covariance, (chi2 - fitted) / np.maximum(n_valid, 1)
+
+    def _packed_grams(self, weight, amplitude):
+        """``Lᵀ W L`` of every star; shared sums where its noise has the usual form."""
+        loadings = self._columns(self.loadings)
+        k = len(loadings)
+        low, high = self.brightness
+        shared = (amplitude >= low / RANGE) & (amplitude <= high * RANGE)
+        packed = np.empty((len(weight), k * (k + 1) // 2), weight.dtype)
+        if shared.any():
+            rows, a = np.flatnonzero(shared), amplitude[shared]
+            some = rowwise_scaled(self._smooth.packed(a), a)
+            misfit, profile = self._columns(self.misfit), self._columns(self.profile)
+
+            def of_masked(i, pixels):
+                ivar = a[i] * profile[pixels]
+                return ivar / (1 + misfit[pixels] * ivar)
+
+            taken_off(some, lambda i: weight[rows[i]] == 0, loadings.T, of_masked)
+            packed[rows] = some
+        if not shared.all():
+            rows = np.flatnonzero(~shared)
+            some = np.zeros((len(rows), packed.shape[1]), weight.dtype)
+            step = max(1, N_PRODUCTS // packed.shape[1])
+            for at in range(0, weight.shape[1], step):
+                products = packed_products(
+                    np.ascontiguousarray(loadings[:, at : at + step].T)
+                )
+                some += rowwise_matmul(weight[rows, at : at + step], products)
+            packed[rows] = some
+        return packed
+
+    @cached_property
+    def _smooth(self):
+        """``Lᵀ W L / a`` of an unmasked star, as a function of its factor a."""
+        misfit = self._columns(self.misfit).astype(float)
+        profile = self._columns(self.profile).astype(float)
+        low, high = self.brightness
+        return SmoothGrams(
+            np.ascontiguousarray(self._columns(self.loadings).T),
+            misfit * profile,
+            1 / misfit,
+            [low / RANGE, high * RANGE],
+        )
+
+    @cached_property
+    def _everything(self):
+        """``Lᵀ W L`` (packed) and S of a star without masks, of the mean noise."""
+        loadings = self._columns(self.loadings)
+        weight = 1 / (self._columns(self.misfit) + self._columns(self.noise))
+        gram = (loadings * weight) @ loadings.T
+        packed = gram[np.triu_indices(len(gram))]
+        return packed, np.linalg.inv(gram.astype(float) + np.eye(len(gram)))
+
+    def _of_used(self, flux):
+        """Residuals from the mean, loadings and 1 / (misfit + noise), where used."""
+        mean, flux = self._columns(self.mean), self._columns(flux)
+        residual = np.empty(flux.shape, mean.dtype)
+
+        def one(start):
+            rows = slice(start, start + CHUNK)
+            np.subtract(flux[rows], mean, out=residual[rows], casting="unsafe")
+
+        in_parallel(one, range(0, len(flux), CHUNK))
+        weight = 1 / (self._columns(self.misfit) + self._columns(self.noise))
+        return residual, self._columns(self.loadings), weight
+
+    def _columns(self, a):
+        return a if self.used.all() else a[..., self.used]
+
+    def __getstate__(self):
+        cached = "_smooth", "_everything"
+        return {k: v for k, v in self.__dict__.items() if k not in cached}
 
 
-def _posterior(weights, residual, loadings, product=exact_matmul):
-    """Posterior scores and covariance; the n small Gram matrices in one product."""
-    n, k = len(weights), len(loadings)
-    options = {"slices": 2} if product is exact_matmul and weights.itemsize == 8 else {}
-    i, j = np.triu_indices(k)
-    packed = np.zeros((n, len(i)))
-    step = max(1, 2**23 // max(1, len(i)))  # pixels whose products fit in 64 MiB
-    for a in range(0, loadings.shape[1], step):
-        part = loadings[:, a : a + step]
-        packed += product(weights[:, a : a + step], (part[i] * part[j]).T, **options)
-    gram = np.empty((n, k, k))
-    gram[:, i, j] = gram[:, j, i] = packed
-    gram[:, np.arange(k), np.arange(k)] += 1
-    covariance = np.linalg.inv(gram)
-    target = product(weights * residual, loadings.T, **options).astype(float)
-    return np.matmul(covariance, target[:, :, None])[:, :, 0], covariance
+def rowwise_scaled(a, factor):
+    """Rows of `a` times a number each, in place."""
+    a *= factor[:, None].astype(a.dtype)
+    return a
 
 
+def _row_sums(values, n):
+    """Sums over the pixels of ``values(rows)``, in float64."""
+    out = np.empty(n)
+
+    def one(start):
+        rows = slice(start, start + CHUNK)
+        out[rows] = values(rows).sum(axis=1, dtype=float)
+
+    in_parallel(one, range(0, n, CHUNK))
+    return out
+
+
+def _solved(packed, right):
+    """Scores and their covariance from the packed normal equations."""
+    n, k = right.shape
+    scores, covariance = np.empty((n, k)), np.empty((n, k, k))
+
+    def one(start):
+        rows = slice(start, start + CHUNK)
+        full = unpacked(packed[rows], k)
+        full[:, np.arange(k), np.arange(k)] += 1
+        covariance[rows] = np.linalg.inv(full)
+        target = right[rows, :, None].astype(float)
+        scores[rows] = np.matmul(covariance[rows], target)[:, :, 0]
+
+    in_parallel(one, range(0, n, CHUNK))
+    return scores, covariance
+
+
+# ------------------------------------------------------------------------- fitting
 def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
     """Fit a `ScoreModel`.
 
@@ -157,7 +336,7 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
     tol : float
         Relative change of the variance captured at which to stop.
     rng : numpy.random.RandomState
-        Starts the subspace iteration.
+        Starts the search for components.
 
     Returns
     -------
@@ -165,36 +344,13 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
     n_iter : int
         Passes made.
     """
-    usual = _usual_weight(X)
-    mean, variance, noise, used, star_weight = _moments(X, star_weight, usual)
-    X = X[:, used]
-    mean_used = mean[used].astype(X.dtype)
-    p = int(used.sum())
-    k = max(1, min(n_components, np.count_nonzero(star_weight) - 1, p))
-    size = p if p <= SMALL else min(p, k + OVERSAMPLE)
-    basis = np.eye(p) if size == p else orthonormal(rng.standard_normal((p, size)))
-    values = np.zeros(size)
-    captured, complete = 0.0, True
-    n_iter = 0
-    while n_iter < max_iter:
-        n_iter += 1
-        image = np.zeros((p, size))
-        total = 0.0
-        for rows, block in X.iter_blocks():
-            residual, gaps = _filled(
-                block, usual[rows], mean_used, basis, values, noise[used]
-            )
-            complete = complete and not gaps
-            weighted = residual * star_weight[rows, None].astype(residual.dtype)
-            image += weighted.T @ (residual @ basis.astype(residual.dtype))
-            total += star_weight[rows].sum()
-        image /= total
-        values, rotation = np.linalg.eigh(basis.T @ image)
-        values, rotation = values[::-1], rotation[:, ::-1]
-        basis = basis @ rotation if size == p else orthonormal(image @ rotation)
-        before, captured = captured, values[:k].sum()
-        if (size == p and complete) or abs(captured - before) <= tol * captured:
-            break
+    profile = NoiseProfile.of(X)
+    amplitude, usual = _usual_weight(X, profile)
+    limit = np.where(usual > 0, 0.01 * usual, np.inf).astype(X.dtype)
+    mean, variance, noise, used, star_weight = _moments(X, star_weight, usual, limit)
+    source = Residuals(X, star_weight, limit, mean, noise, used)
+    k = max(1, min(n_components, np.count_nonzero(star_weight) - 1, source.n_pixels))
+    basis, values, n_iter = leading_components(source, k, max_iter, tol, rng)
     k = max(1, min(k, np.count_nonzero(values > 1e-12 * values[0])))  # the rank
     components = basis[:, :k].T
     components *= np.sign(components[np.arange(k), np.abs(components).argmax(axis=1)])[
@@ -209,69 +365,83 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
     misfit = variance - noise - (loadings**2).sum(axis=0)
     misfit = np.maximum(misfit, np.maximum(1e-3 * noise, floor))
     as_data = [a.astype(X.dtype) for a in (mean, loadings, misfit, noise)]
-    return ScoreModel(*as_data, used), n_iter
+    given = amplitude[amplitude > 0]
+    brightness = (given.min(), given.max()) if len(given) else (1.0, 1.0)
+    pixel = profile.pixel if profile is not None and X.has_noise else None
+    return ScoreModel(*as_data, used, pixel, brightness), n_iter
 
 
-def orthonormal(a):
-    """An orthonormal basis of the columns of a tall matrix, in order.
-
-    Cholesky QR, twice (Yamamoto et al. 2015, ETNA 44, 306): products instead of
-    reflections, many times faster for a few tall columns.
-    """
-    for _ in range(2):
-        a = a / np.maximum(np.linalg.norm(a, axis=0), np.finfo(float).tiny)
-        gram = a.T @ a
-        gram[np.diag_indices_from(gram)] += 1e-14 * len(gram)
-        a = linalg.solve_triangular(np.linalg.cholesky(gram), a.T, lower=True).T
-    return a
+def _brightness(X, profile):
+    given = np.concatenate(
+        [profile.amplitude(block) for _, block in X.iter_blocks(BLOCK)]
+    )
+    given = given[given > 0]
+    return (given.min(), given.max()) if len(given) else (1.0, 1.0)
 
 
-def _usual_weight(X):
-    """Median inverse variance of each star's valid pixels, 0 if it has none."""
-    usual = np.zeros(len(X), dtype=X.dtype)
-    for rows, block in X.iter_blocks():
-        w = np.sort(block.weights(), axis=1)
-        n_masked = (w == 0).sum(axis=1)
-        middle = np.minimum((n_masked + w.shape[1]) // 2, w.shape[1] - 1)
-        usual[rows] = w[np.arange(len(w)), middle]
-    return usual
+def _usual_weight(X, profile):
+    """Each star's factor of the profile, and the median ivar of its valid pixels."""
+    amplitude, usual = np.zeros(len(X)), np.zeros(len(X))
+    if not X.has_noise:
+        return amplitude, usual + 1
+    pixel = np.zeros(1) if profile is None else profile.pixel
+    middle = np.median(pixel[pixel > 0]) if (pixel > 0).any() else 0.0
+    for rows, block in X.iter_blocks(BLOCK):
+        flux, ivar = block.flux, block.ivar
+        a, m = np.zeros((2, len(flux)))
+
+        def one(start, flux=flux, ivar=ivar, a=a, m=m):
+            part = slice(start, start + CHUNK)
+            w = np.where(np.isfinite(flux[part]), ivar[part], 0)
+            if profile is not None:
+                a[part] = profile.amplitude_of(w)
+            m[part] = a[part] * middle
+            for i in np.flatnonzero(a[part] == 0):
+                valid = w[i] > 0
+                m[start + i] = np.median(w[i][valid]) if valid.any() else 0
+
+        in_parallel(one, range(0, len(flux), CHUNK))
+        amplitude[rows], usual[rows] = a, m
+    return amplitude, usual
 
 
-def _moments(X, star_weight, usual):
+def _moments(X, star_weight, usual, limit):
     """Mean, variance and mean noise of each pixel, and the weight of each star.
 
     A star counts by how much signal stands out of its noise. How much signal there is
     in a pixel, on average, is first found from the less noisy stars.
     """
     if not X.has_noise:
-        return *_weighted_moments(X, star_weight, usual), star_weight
+        return *_weighted_moments(X, star_weight, limit), star_weight
     star_noise = np.divide(1, usual, out=np.full(len(X), np.inf), where=usual > 0)
     quiet = star_noise <= np.median(star_noise)
-    _, variance, noise, used = _weighted_moments(X, star_weight * quiet, usual)
+    some = slice(None, None, max(1, len(X) // 4096))
+    _, variance, noise, used = _weighted_moments(
+        X[some], (star_weight * quiet)[some], limit[some]
+    )
     signal = max((variance - noise)[used].mean(), 1e-3 * variance[used].mean())
     star_weight = star_weight * signal / (signal + star_noise)
-    return *_weighted_moments(X, star_weight, usual, signal), star_weight
+    return *_weighted_moments(X, star_weight, limit, signal), star_weight
 
 
-def _weighted_moments(X, star_weight, usual, signal=None):
+def _weighted_moments(X, star_weight, limit, signal=None):
     """Mean, variance and mean noise, and which pixels any star has.
 
     With `signal` the mean weighs each pixel by its own noise, too.
     """
-    total, first, second, noise, pixel_total, pixel_first = np.zeros((6, X.shape[1]))
-    for rows, block in X.iter_blocks():
-        good, w = _trusted(block, usual[rows])
-        s = good * star_weight[rows, None]
-        depth = np.where(good, block.flux - 1, 0).astype(float)
-        total += s.sum(axis=0)
-        first += (s * depth).sum(axis=0)
-        second += (s * depth**2).sum(axis=0)
-        if block.has_noise:
-            noise += np.divide(s, w, out=np.zeros(w.shape), where=good).sum(axis=0)
-        if signal is not None:
-            s *= w / (1 + signal * w)
-            pixel_total += s.sum(axis=0)
-            pixel_first += (s * depth).sum(axis=0)
+    sums = np.zeros((6, X.shape[1]))
+    for rows, block in X.iter_blocks(BLOCK):
+        flux, ivar = block.flux, block.ivar
+        weight, least = star_weight[rows].astype(X.dtype), limit[rows]
+
+        def one(start, flux=flux, ivar=ivar, weight=weight, least=least):
+            part = slice(start, start + CHUNK)
+            w = None if ivar is None else ivar[part]
+            return _sums(flux[part], w, weight[part], least[part], signal)
+
+        for part in in_parallel(one, range(0, len(flux), CHUNK)):
+            sums += part
+    total, first, second, noise, pixel_total, pixel_first = sums
     used = total > 0
     if signal is None:
         pixel_total, pixel_first = total, first
@@ -282,22 +452,27 @@ def _weighted_moments(X, star_weight, usual, signal=None):
     return np.where(used, mean + 1, 0), variance, noise / total, used
 
 
-def _trusted(block, usual):
-    """Valid pixels that are not far noisier than the rest of their star."""
-    w = block.weights()
-    return (w > 0) & (w >= 0.01 * usual[:, None]), w
-
-
-def _filled(block, usual, mean, basis, values, noise):
-    """Residuals from the mean with untrusted pixels filled by leading components."""
-    good, _ = _trusted(block, usual)
-    residual = np.where(good, block.flux - mean, 0)
-    gaps = not good.all()
-    if gaps and values[0] > 0:
-        lead = min(IMPUTERS, np.count_nonzero(values > 0))
-        loadings = (basis[:, :lead] * np.sqrt(values[:lead])).T.astype(residual.dtype)
-        rest = max(values[lead:].sum() / len(mean), noise.mean(), 1e-6 * values[0])
-        weights = good.astype(residual.dtype) / residual.dtype.type(rest)
-        scores, _ = _posterior(weights, residual, loadings, np.matmul)
-        residual = np.where(good, residual, scores.astype(residual.dtype) @ loadings)
-    return residual, gaps
+def _sums(flux, ivar, weight, limit, signal):
+    """Weighted sums over a few rows: of 1, depth, depth², noise; of 1 and depth again."""
+    good = trusted(flux, ivar, limit)
+    depth = flux - flux.dtype.type(1)
+    sums = np.zeros((6, flux.shape[1]))
+    if good is None:
+        sums[0] = weight.sum(dtype=float)
+    else:
+        np.copyto(depth, 0, where=~good)
+        sums[0] = weight @ good.astype(flux.dtype)
+    sums[1], sums[2] = weight @ depth, weight @ depth**2
+    if ivar is not None:
+        known = ivar if good is None else np.where(good, ivar, np.inf)
+        noise = 1 / known
+        sums[3] = weight @ noise
+        if signal is not None:  # ivar / (1 + signal ivar), 0 where masked
+            noise += flux.dtype.type(signal)
+            own = 1 / noise
+            if good is not None:
+                np.copyto(own, 0, where=~good)
+            sums[4] = weight @ own
+            own *= depth
+            sums[5] = weight @ own
+    return sums

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from specxfer import Spectra
-from specxfer.linear._pixel_ridge import _turn, _with_one, fit_pixel_ridge
+from specxfer.linear._penalties import turned as _turn
+from specxfer.linear._pixel_ridge import _with_one, fit_pixel_ridge
 
 N, K, P = 500, 40, 300
 

@@ -1,0 +1,73 @@
+"""Work shared out over threads that each keep to one core of the BLAS."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["in_parallel"]
+
+
+def in_parallel(function, items):
+    """Call a function on every item, on as many threads as the BLAS would use.
+
+    Sums and products of numpy release the interpreter's lock; element by element they
+    use one core, and small matrices one as well. Each item is worked on by one thread
+    of one core, so its result does not depend on how many there are.
+
+    Parameters
+    ----------
+    function : callable
+    items : sequence
+
+    Returns
+    -------
+    list
+        The results, in the order of the items.
+
+    Examples
+    --------
+    >>> from specxfer._threads import in_parallel
+    >>> in_parallel(abs, [-1, 2, -3])
+    [1, 2, 3]
+    """
+    items = list(items)
+    with _one_core_each() as n_threads:
+        if min(n_threads, len(items)) <= 1:
+            return [function(item) for item in items]
+        with ThreadPoolExecutor(min(n_threads, len(items))) as pool:
+            return list(pool.map(function, items))
+
+
+_state = {"lock": Lock(), "depth": 0, "n_threads": 1, "limit": None}
+
+
+@contextmanager
+def _one_core_each():
+    """Hold the BLAS to one thread; yields how many it had.
+
+    The number of threads belongs to the process, so calls that overlap share one
+    limit, and the last of them lifts it.
+    """
+    with _state["lock"]:
+        if _state["depth"] == 0:
+            blas = _blas()
+            numbers = [lib.num_threads for lib in blas.lib_controllers]
+            _state["n_threads"] = max(numbers, default=1)
+            _state["limit"] = blas.limit(limits=1)
+        _state["depth"] += 1
+        n_threads = _state["n_threads"]
+    try:
+        yield n_threads
+    finally:
+        with _state["lock"]:
+            _state["depth"] -= 1
+            if _state["depth"] == 0:
+                _state["limit"].restore_original_limits()
+
+
+@cache
+def _blas():
+    return ThreadpoolController().select(user_api="blas")
