@@ -113,7 +113,7 @@ class NullTranslator(Translator):
         )
         self.label_scale_ = np.where(spread > 0, np.sqrt(spread), 1)
         terms = self._terms(labels)
-        self._ridge = fit_pixel_ridge(
+        self._ridge, _ = fit_pixel_ridge(
             terms,
             np.zeros((terms.shape[1], terms.shape[1])),
             y,

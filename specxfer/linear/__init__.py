@@ -1,5 +1,8 @@
 """Linear translators."""
 
 from specxfer.linear._pca_ridge import PCARidge
+from specxfer.linear._score_array import Scores
+from specxfer.linear._spectral_pca import SpectralPCA
+from specxfer.linear._spectral_ridge import SpectralRidge
 
-__all__ = ["PCARidge"]
+__all__ = ["PCARidge", "Scores", "SpectralPCA", "SpectralRidge"]

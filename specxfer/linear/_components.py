@@ -63,7 +63,9 @@ def _search(source, k, max_iter, tol, basis, values):
     tol = max(tol, 4 * np.finfo(source.dtype).eps)
     blocks, images = [], []
     block, captured = basis, 0.0
-    for n_iter in range(1, max_iter + 1):
+    n_iter = 0
+    while n_iter < max_iter:
+        n_iter += 1
         image, gaps = source.covariance_times(block, basis, values)
         if gaps:
             blocks, images = [], []

@@ -30,7 +30,7 @@ class NoiseProfile:
     >>> X = Spectra(np.ones((3, 4)), ivar, wave=[1, 2, 3, 4], medium="air")
     >>> profile = NoiseProfile.of(X)
     >>> profile.amplitude(X)
-    array([1., 4., 9.])
+    array([0.25, 1.  , 2.25])
     """
 
     pixel: np.ndarray

@@ -3,14 +3,19 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from specxfer._stars import star_codes
+from specxfer._threads import in_parallel
 from specxfer.base import Translator
-from specxfer.linear._pixel_ridge import fit_pixel_ridge
-from specxfer.linear._products import with_products
-from specxfer.linear._scores import fit_scores
+from specxfer.linear._normal_equations import PixelSums, first_fit
+from specxfer.linear._penalties import listened_axes
+from specxfer.linear._products import spread_of, with_products
+from specxfer.linear._scores import BLOCK
+from specxfer.linear._spectral_pca import SpectralPCA
+from specxfer.linear._spectral_ridge import ALPHA, SpectralRidge
+
+AXES_STARS = 6000  # that are enough to tell what the target listens to
 
 
 class PCARidge(Translator):
@@ -30,20 +35,25 @@ class PCARidge(Translator):
         Principal components of the source, at most; fewer where there are fewer
         stars (less one) or pixels. Stars without a target, and those of `source` in
         `fit`, help to find them.
-    alpha : "auto" or float, default="auto"
+    alpha : "auto", float or array-like of float, default="auto"
         Ridge penalty on whitened scores, with weights of mean 1 per pixel. "auto"
         learns a penalty for each pixel and component from all coefficients
         together (empirical Bayes): a pixel without signal keeps to its mean, a strong
-        line is not held back.
-    n_products : int, default=6
-        How many leading scores are multiplied with each other for further features;
-        0 for a purely linear translator.
+        line is not held back. Of several the best is taken, as `select` says.
+    select : {"gcv", "loo"}, default="gcv"
+        By generalised cross-validation or by the error of stars left out.
+    alpha_per_pixel : bool, default=False
+        Whether every pixel has its own choice among several.
+    n_products : int, default=8
+        How many combinations of scores are multiplied with each other for further
+        features: those that the target's pixels listen to most. 0 for a purely linear
+        translator.
     n_factors : int, default=20
         Directions, at most, in which residuals of different pixels are found to vary
         together.
     max_iter : int, default=20
         Passes over the source, at most, to find its components.
-    tol : float, default=3e-4
+    tol : float, default=1e-4
         Relative change of the variance captured that ends them.
     random_state : int, RandomState instance or None, default=0
         Starts the search for components. The result depends on it by less than
@@ -51,6 +61,10 @@ class PCARidge(Translator):
 
     Attributes
     ----------
+    pca_ : SpectralPCA
+        The components of the source.
+    alpha_ : float, ndarray of shape (n_pixels_out_,) or None
+        The penalty taken; None where it was learnt.
     n_components_ : int
         Components found.
     n_iter_ : int
@@ -106,7 +120,9 @@ class PCARidge(Translator):
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "alpha": ALPHA,
+        "select": [StrOptions({"loo", "gcv"})],
+        "alpha_per_pixel": ["boolean"],
         "n_products": [Interval(Integral, 0, None, closed="left")],
         "n_factors": [Interval(Integral, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -119,14 +135,18 @@ class PCARidge(Translator):
         n_components=50,
         alpha="auto",
         *,
-        n_products=6,
+        select="gcv",
+        alpha_per_pixel=False,
+        n_products=8,
         n_factors=20,
         max_iter=20,
-        tol=3e-4,
+        tol=1e-4,
         random_state=0,
     ):
         self.n_components = n_components
         self.alpha = alpha
+        self.select = select
+        self.alpha_per_pixel = alpha_per_pixel
         self.n_products = n_products
         self.n_factors = n_factors
         self.max_iter = max_iter
@@ -134,52 +154,83 @@ class PCARidge(Translator):
         self.random_state = random_state
 
     def _fit_source(self, source, sample_weight, given):
-        rng = check_random_state(self.random_state)
-        self._source, self.n_iter_ = fit_scores(
-            source, sample_weight, self.n_components, self.max_iter, self.tol, rng
+        self.pca_ = SpectralPCA(
+            self.n_components,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            random_state=self.random_state,
         )
+        self.pca_._check_X(source, reset=True)
+        self.pca_._fit(source, sample_weight)
         # components fit some of their own stars' noise, and add theirs to other stars
         self._own_noise = 0 if given else min(self.n_components_ / len(source), 0.5)
         self._other_source = given
 
     def _fit(self, X, y, sample_weight):
         if self._other_source:
-            self._source = self._source.with_noise_of(X, sample_weight)
-        features, spread, chi2, distance = [], 0.0, [], []
-        for rows, block in X.iter_blocks(self._block_rows):
-            scores, covariance, misfit = self._source.posterior(block)
-            chi2.append(misfit)
-            distance.append((scores**2).sum(axis=1))
-            u, s = with_products(scores, covariance, self.n_products)
-            features.append(u)
-            spread += np.tensordot(sample_weight[rows], s, axes=1)
-        self._ridge = fit_pixel_ridge(
-            np.concatenate(features),
-            spread / sample_weight.sum(),
-            y,
-            sample_weight,
-            star_codes(X, y),
+            self.pca_._model = self._source.with_noise_of(X, sample_weight)
+        sums = PixelSums.of(y, sample_weight)
+        self._axes = np.zeros((self.n_components_, 0))
+        if self.n_products:
+            self._axes = self._listened(X, y, sample_weight)
+        features, spread, chi2 = self._training_features(X, sample_weight)
+        ridge = SpectralRidge(
             self.alpha,
-            self.n_factors,
-            check_random_state(self.random_state),
-            self._change,
+            select=self.select,
+            alpha_per_pixel=self.alpha_per_pixel,
+            n_factors=self.n_factors,
+            random_state=self.random_state,
         )
+        stars = star_codes(X, y)
+        ridge._fit_features(
+            features, spread, y, sample_weight, stars, self._change, sums
+        )
+        self._ridge, self.alpha_ = ridge._ridge, ridge.alpha_
         share = self._own_noise
-        self._limits = (
-            _limit(np.concatenate(chi2)) * (1 + share) / (1 - share),
-            _limit(np.concatenate(distance)),
-        )
+        distance = (features[:, : self.n_components_] ** 2).sum(axis=1)
+        self._limits = (_limit(chi2) * (1 + share) / (1 - share), _limit(distance))
         return self
 
-    def _features(self, X):
-        scores, covariance, _ = self._source.posterior(X)
-        return with_products(scores, covariance, self.n_products)
+    def _listened(self, X, y, sample_weight):
+        """The combinations of scores that are multiplied, from a sample of stars."""
+        some = slice(None, None, -(-len(X) // AXES_STARS))
+        X, y, weight = X[some], y[some], sample_weight[some]
+        u = np.ones((len(X), self.n_components_ + 1))
+        for rows, block in X.iter_blocks(BLOCK):
+            u[rows, :-1] = self._source.scores(block)
+        penalty = np.r_[np.ones(self.n_components_), 0]
+        sums = PixelSums.of(y, weight)
+        _, coef, deviation = first_fit(u, y, sums, weight, penalty)
+        return listened_axes(u, weight, coef, deviation, self.n_products)
+
+    def _training_features(self, X, sample_weight):
+        """Features, the mean of their covariance, and how well they fit the source."""
+        q = self._axes.shape[1]
+        k = self.n_components_ + q * (q + 1) // 2
+        features, spread, chi2 = np.empty((len(X), k)), 0.0, np.empty(len(X))
+        for rows, block in X.iter_blocks(BLOCK):
+            scores, covariance, chi2[rows] = self._source.posterior(block)
+            weight = sample_weight[rows]
+            features[rows] = with_products(scores, covariance, self._axes)
+
+            def one(start, u=scores, s=covariance, w=weight):
+                part = slice(start, start + 64)
+                some = spread_of(u[part], s[part], self._axes)
+                return np.tensordot(w[part], some, axes=1)
+
+            spread += sum(in_parallel(one, range(0, len(block), 64)))
+        return features, spread / sample_weight.sum(), chi2
 
     def _predict_block(self, X):
-        return self._ridge.predict(self._features(X)[0])
+        scores, covariance, _ = self._source.posterior(X)
+        return self._ridge.predict(with_products(scores, covariance, self._axes))
 
     def _covariance_block(self, X):
-        return self._ridge.covariance(*self._features(X))
+        scores, covariance, _ = self._source.posterior(X)
+        features = with_products(scores, covariance, self._axes)
+        return self._ridge.covariance(
+            features, spread_of(scores, covariance, self._axes)
+        )
 
     def _support_block(self, X):
         scores, _, chi2 = self._source.posterior(X)
@@ -187,8 +238,16 @@ class PCARidge(Translator):
         return np.maximum(chi2 / self._limits[0], distance / self._limits[1])
 
     @property
+    def _source(self):
+        return self.pca_._model
+
+    @property
     def n_components_(self):
-        return len(self._source.loadings)
+        return self.pca_.n_components_
+
+    @property
+    def n_iter_(self):
+        return self.pca_.n_iter_
 
     @property
     def components_(self):

@@ -1,9 +1,10 @@
-"""Ridge penalties learnt from the coefficients, on features turned for it."""
+"""Ridge penalties: learnt from the coefficients, or chosen from several."""
 
 import numpy as np
 from scipy import linalg
 
 from specxfer._threads import in_parallel
+from specxfer.linear._residuals import few_stars, leave_one_star_out
 
 
 def turned(u, star_weight, coef, deviation):
@@ -33,7 +34,10 @@ def turned(u, star_weight, coef, deviation):
     root = np.linalg.cholesky(gram + np.eye(len(gram)))
     deviation = np.where(deviation > 0, deviation, np.inf)
     heard = root.T @ coef[:-1] / deviation
-    axes = np.linalg.eigh(heard @ heard.T)[1][:, ::-1]
+    loud = heard @ heard.T
+    # what no pixel listens to stays in order
+    tie = 1e-6 * np.trace(loud) / len(loud) * np.linspace(1, 0, len(loud))
+    axes = np.linalg.eigh(loud + np.diag(tie))[1][:, ::-1]
     turn = np.zeros((len(gram) + 1, len(gram) + 1))
     turn[:-1, :-1] = np.sqrt(total) * linalg.solve_triangular(
         root, axes, trans="T", lower=True
@@ -104,3 +108,98 @@ def _likeliest(square, variance, share):
             better = misfit < best
             best[better], common[better], own[better] = misfit[better], a, c
     return common, own
+
+
+def listened_axes(u, star_weight, coef, deviation, n_axes):
+    """Directions among the scores that the target pixels listen to most.
+
+    Those of `turned`, made orthonormal in the scores' own units: along each a star
+    without information has mean 0 and variance 1, as for the scores.
+
+    Parameters
+    ----------
+    u : ndarray of shape (n, k + 1)
+        Scores; the last column is 1.
+    star_weight : ndarray of shape (n,)
+    coef : ndarray of shape (k + 1, n_pixels)
+    deviation : ndarray of shape (n_pixels,)
+    n_axes : int
+
+    Returns
+    -------
+    ndarray of shape (k, q), q = min(n_axes, k)
+    """
+    axes = turned(u, star_weight, coef, deviation)[:-1, :-1]
+    return np.linalg.qr(axes[:, :n_axes])[0]
+
+
+def free_intercept(k, alpha):
+    """The same penalty for all features but the last, which is 1.
+
+    Parameters
+    ----------
+    k : int
+    alpha : float or ndarray of shape (n_pixels,)
+
+    Returns
+    -------
+    ndarray of shape (k, 1) or (k, n_pixels)
+    """
+    penalty = np.repeat(np.atleast_1d(alpha)[None].astype(float), k, axis=0)
+    penalty[-1] = 0
+    return penalty
+
+
+def chosen_alpha(
+    alphas, select, per_pixel, u, y, star_weight, scatter, equations, stars
+):
+    """The penalty of least error, of stars left out or by generalised validation.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+    select : {"gcv", "loo"}
+    per_pixel : bool
+    u : ndarray of shape (n, k)
+    y : Spectra of shape (n, n_pixels)
+    star_weight : ndarray of shape (n,)
+    scatter : ndarray of shape (n_pixels,)
+    equations : NormalEquations
+    stars : ndarray of int of shape (n,)
+
+    Returns
+    -------
+    float or ndarray of shape (n_pixels,)
+    """
+    k = u.shape[1]
+    exact = few_stars(equations, k) if select == "loo" else None
+    rows_per_star = np.average(np.bincount(stars)[stars], weights=star_weight)
+    errors = np.empty((len(alphas), y.shape[1]))
+    for i, alpha in enumerate(alphas):
+        penalty = free_intercept(k, alpha)
+        solution = equations.solve(penalty, exact)
+        if select == "gcv":
+            errors[i] = _gcv(equations, penalty, solution, rows_per_star)
+        else:
+            errors[i] = leave_one_star_out(
+                u, y, star_weight, scatter, equations, solution, exact, stars
+            ).raw
+    if per_pixel:
+        return alphas[errors.argmin(axis=0)]
+    known = equations.scale > 0
+    weight = equations.count[known] / equations.scale[known]
+    return float(alphas[(errors[:, known] @ weight).argmin()])
+
+
+def _gcv(equations, penalty, solution, rows_per_star):
+    """Generalised cross-validation: mean squared residual over (1 − tr H / n)²."""
+    coef, diagonal, _ = solution
+    coef = coef.copy()
+    coef[-1] -= equations.mean
+    # (G + Λ) b = r, so the sum of squared residuals is y² − b·r − bᵀ Λ b
+    left = equations.square - (coef * equations.right).sum(axis=0)
+    left = np.maximum(left - (penalty * coef**2).sum(axis=0), 0)
+    count = np.maximum(equations.count, 1)
+    trace = len(coef) - (penalty * diagonal).sum(axis=0)
+    free = np.maximum(1 - rows_per_star * trace / count, 1e-3)
+    return left / count / free**2

@@ -13,7 +13,12 @@ from specxfer.linear._normal_equations import (
     first_fit,
     shared_inverse,
 )
-from specxfer.linear._penalties import learnt_penalty, turned
+from specxfer.linear._penalties import (
+    chosen_alpha,
+    free_intercept,
+    learnt_penalty,
+    turned,
+)
 from specxfer.linear._residuals import few_stars, leave_one_star_out, residual_factors
 
 
@@ -91,7 +96,19 @@ class PixelRidge:
 
 
 def fit_pixel_ridge(
-    features, spread, y, star_weight, stars, alpha, max_factors, rng, change=None
+    features,
+    spread,
+    y,
+    star_weight,
+    stars,
+    alpha,
+    max_factors,
+    rng,
+    change=None,
+    *,
+    select="gcv",
+    per_pixel=False,
+    sums=None,
 ):
     """Fit a `PixelRidge`.
 
@@ -112,22 +129,31 @@ def fit_pixel_ridge(
     star_weight : ndarray of shape (n,)
     stars : ndarray of int of shape (n,)
         The star of each row, counted from 0.
-    alpha : float or "auto"
+    alpha : float, ndarray of float or "auto"
     max_factors : int
     rng : numpy.random.RandomState
     change : ResolutionChange, optional
         With it the coefficients are of the flux at its reference, whatever the
         `resolution` of each row of y.
+    select : {"gcv", "loo"}, default="gcv"
+        How one of several `alpha` is chosen.
+    per_pixel : bool, default=False
+        Whether each pixel has its own.
+    sums : PixelSums, optional
+        Those of y, if they are at hand.
 
     Returns
     -------
-    PixelRidge
+    ridge : PixelRidge
+    alpha : float, ndarray of shape (n_pixels,) or None
+        The one taken; None if penalties are learnt.
     """
     u = _with_one(features)
     k, p = u.shape[1], y.shape[1]
-    learns = alpha == "auto" and k > 1
-    penalty = np.r_[np.full(k - 1, 1.0 if alpha == "auto" else alpha), 0.0]
-    sums = PixelSums.of(y, star_weight)
+    learns = isinstance(alpha, str) and k > 1
+    first = 1.0 if isinstance(alpha, str) else np.median(alpha)
+    penalty = np.r_[np.full(k - 1, first), 0.0]
+    sums = PixelSums.of(y, star_weight) if sums is None else sums
     turn, scatter = np.eye(k), np.zeros(p, y.dtype)
     if learns or y.has_noise or change is not None:
         scatter, coef, deviation = first_fit(u, y, sums, star_weight, penalty)
@@ -139,14 +165,19 @@ def fit_pixel_ridge(
     v = u @ turn
     equations = NormalEquations.of(v, y, sums, star_weight, scatter)
     scale = equations.scale
-    penalties = penalty[:, None]
+    penalties, taken = penalty[:, None], None if isinstance(alpha, str) else alpha
     if learns:
         unit = scale
         if not y.has_noise:
             unit = np.maximum(scatter, np.finfo(y.dtype).tiny)
-        coef, diagonal, _ = equations.solve(_nearly_free(k))
+        coef, diagonal, _ = equations.solve(free_intercept(k, 1.0))
         penalties = learnt_penalty(coef, diagonal, unit)
-        penalty = np.median(penalties, axis=1)
+    elif np.ndim(alpha):
+        taken = chosen_alpha(
+            alpha, select, per_pixel, v, y, star_weight, scatter, equations, stars
+        )
+        penalties = free_intercept(k, taken)
+    penalty = np.median(penalties, axis=1)
     exact = few_stars(equations, k)
     solution = equations.solve(penalties, exact)
     coef = solution[0]
@@ -169,7 +200,7 @@ def fit_pixel_ridge(
     scattered = scatter > 0
     gain = coef_variance[scattered] / (scatter + left.noise)[scattered]
     dtype = y.dtype
-    return PixelRidge(
+    ridge = PixelRidge(
         coef[:-1].astype(dtype),
         coef[-1].astype(dtype),
         scatter.astype(dtype),
@@ -178,6 +209,7 @@ def fit_pixel_ridge(
         coef_variance.astype(dtype),
         float(np.median(gain)) if len(gain) else 0.0,
     )
+    return ridge, taken
 
 
 def _with_one(features):
@@ -186,11 +218,6 @@ def _with_one(features):
 
 def _leverage(u, gram_inverse):
     return (exact_matmul(u, gram_inverse, 2) * u).sum(axis=1)
-
-
-def _nearly_free(k):
-    """A penalty of 1 for all but the intercept."""
-    return np.r_[np.ones(k - 1), 0.0][:, None]
 
 
 def _mean_hat(u, star_weight, stars):

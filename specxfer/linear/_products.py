@@ -2,44 +2,67 @@
 
 import numpy as np
 
+from specxfer._exact import rowwise_matmul
+
 REACH = 4.0  # scores beyond this many deviations are taken as this in products
 
 
-def with_products(scores, covariance, n_leading):
-    """Scores, and the products of the leading ones, with their covariance.
+def with_products(scores, covariance, axes):
+    """Scores, and products of their leading combinations.
 
-    Given a star's spectrum its scores are Gaussian, so the mean and covariance of
-    their products are known in closed form (Isserlis 1918, Biometrika 12, 134):
-    ``E[u_a u_b] = m_a m_b + S_ab``, and so on. Their mean over all stars is taken off,
-    so that a star without information has only zeros.
+    Given a star's spectrum its scores are Gaussian, so are ``t = axesᵀ u``, and the
+    mean and covariance of their products are known in closed form (Isserlis 1918,
+    Biometrika 12, 134): ``E[t_a t_b] = m_a m_b + S_ab``. The axes are orthonormal, so
+    the products have the mean 0 or 1 over the stars: it is taken off, and a star
+    without information has only zeros.
 
     Parameters
     ----------
     scores : ndarray of shape (n, k)
-        Posterior means m.
+        Posterior means.
     covariance : ndarray of shape (n, k, k)
-        Posterior covariances S.
-    n_leading : int
-        How many scores are multiplied with each other.
+        Posterior covariances.
+    axes : ndarray of shape (k, q)
+        Orthonormal columns; none for no products.
 
     Returns
     -------
-    features : ndarray of shape (n, k + q), q = n_leading (n_leading + 1) / 2
-    spread : ndarray of shape (n, k + q, k + q)
+    ndarray of shape (n, k + q (q + 1) / 2)
     """
-    k = scores.shape[1]
-    a, b = np.triu_indices(min(n_leading, k))
-    if not len(a):
-        return scores, covariance
-    m = np.clip(scores, -REACH, REACH)
+    if not axes.shape[1]:
+        return scores
+    a, b = np.triu_indices(axes.shape[1])
+    m = _leading(scores, axes)
+    s = np.matmul(axes.T, np.matmul(covariance, axes))
+    return np.column_stack([scores, m[:, a] * m[:, b] + s[:, a, b] - (a == b)])
+
+
+def spread_of(scores, covariance, axes):
+    """Covariance of what `with_products` gives.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, k)
+    covariance : ndarray of shape (n, k, k)
+    axes : ndarray of shape (k, q)
+
+    Returns
+    -------
+    ndarray of shape (n, k + q (q + 1) / 2, k + q (q + 1) / 2)
+    """
+    if not axes.shape[1]:
+        return covariance
+    n, k = scores.shape
+    a, b = np.triu_indices(axes.shape[1])
+    m = _leading(scores, axes)
     ma, mb = m[:, a], m[:, b]
-    s = covariance
-    features = np.column_stack([scores, ma * mb + s[:, a, b] - (a == b)])
-    spread = np.empty((len(scores), k + len(a), k + len(a)))
-    spread[:, :k, :k] = s
-    with_scores = ma[:, :, None] * s[:, b] + mb[:, :, None] * s[:, a]
-    spread[:, k:, :k] = with_scores
-    spread[:, :k, k:] = with_scores.transpose(0, 2, 1)
+    to = np.matmul(covariance, axes)  # of scores with combinations
+    s = np.matmul(axes.T, to)  # of combinations with each other
+    spread = np.empty((n, k + len(a), k + len(a)))
+    spread[:, :k, :k] = covariance
+    with_scores = ma[:, None] * to[:, :, b] + mb[:, None] * to[:, :, a]
+    spread[:, :k, k:] = with_scores
+    spread[:, k:, :k] = with_scores.transpose(0, 2, 1)
     aa, ab = s[:, a[:, None], a], s[:, a[:, None], b]
     ba, bb = s[:, b[:, None], a], s[:, b[:, None], b]
     spread[:, k:, k:] = (
@@ -48,4 +71,8 @@ def with_products(scores, covariance, n_leading):
         + aa * bb
         + ab * ba
     )
-    return features, spread
+    return spread
+
+
+def _leading(scores, axes):
+    return np.clip(rowwise_matmul(scores, np.ascontiguousarray(axes)), -REACH, REACH)

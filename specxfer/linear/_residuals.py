@@ -7,7 +7,7 @@ import numpy as np
 from specxfer._threads import in_parallel
 from specxfer.linear._components import orthonormal
 from specxfer.linear._grams import packed_products
-from specxfer.linear._normal_equations import PIXELS, Tile, over_tiles
+from specxfer.linear._normal_equations import PIXELS, Tile
 
 FACTOR_STARS = 6000  # that shared residuals are looked for in
 FACTOR_PASSES = 4
@@ -96,7 +96,7 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
         left = tile.residual(v[rows] @ coef[:, pixels])
         w = tile.weight
         w *= own[rows, None]
-        hat = w * lever if lever.shape == w.shape else w * lever
+        hat = w * lever
         hat *= scale[pixels] * n_rows[rows, None]
         np.minimum(hat, 0.99, out=hat)
         sums[3, pixels] += _total(w * hat)
@@ -168,7 +168,7 @@ def residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
             s = star_weight[rows, None].astype(y.dtype)
             scaled = np.empty(block.shape, y.dtype)
 
-            def one(cols, rows=rows, block=block, s=s, scaled=scaled):
+            def one(cols, rows=rows, block=block, s=s, scaled=scaled, mean=mean_weight):
                 tile = Tile(block, cols, scatter)
                 w = tile.weight
                 if tile.noise is None:  # nothing is known better
@@ -176,7 +176,7 @@ def residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
                 left = tile.residual(v[rows] @ coef[:, cols])
                 np.copyto(left, 0, where=scatter[cols] == 0)
                 np.multiply(left, np.sqrt(w), out=scaled[:, cols])
-                mean_weight[cols] += (w * s).sum(axis=0)
+                mean[cols] += (w * s).sum(axis=0)
 
             in_parallel(one, pixels)
             image += scaled.T @ ((scaled @ seen) * s)

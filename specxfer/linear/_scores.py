@@ -202,7 +202,6 @@ class ScoreModel:
 
         in_parallel(one, range(0, n, CHUNK))
         right = rowwise_matmul(product, loadings.T)
-        del product, residual
         packed = self._packed_grams(weight, amplitude)
         scores, covariance = _solved(packed, right)
         fitted = (scores * right).sum(axis=1) + (scores**2).sum(axis=1)
@@ -217,7 +216,7 @@ class ScoreModel:
         packed = np.empty((len(weight), k * (k + 1) // 2), weight.dtype)
         if shared.any():
             rows, a = np.flatnonzero(shared), amplitude[shared]
-            some = rowwise_scaled(self._smooth.packed(a), a)
+            some = _scaled(self._smooth.packed(a), a)
             misfit, profile = self._columns(self.misfit), self._columns(self.profile)
 
             def of_masked(i, pixels):
@@ -281,7 +280,7 @@ class ScoreModel:
         return {k: v for k, v in self.__dict__.items() if k not in cached}
 
 
-def rowwise_scaled(a, factor):
+def _scaled(a, factor):
     """Rows of `a` times a number each, in place."""
     a *= factor[:, None].astype(a.dtype)
     return a
@@ -453,7 +452,7 @@ def _weighted_moments(X, star_weight, limit, signal=None):
 
 
 def _sums(flux, ivar, weight, limit, signal):
-    """Weighted sums over a few rows: of 1, depth, depth², noise; of 1 and depth again."""
+    """Weighted sums over a few rows: of 1, depth, depth², noise, and 1, depth again."""
     good = trusted(flux, ivar, limit)
     depth = flux - flux.dtype.type(1)
     sums = np.zeros((6, flux.shape[1]))

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from specxfer import Spectra, UnpairedWarning
 from specxfer.linear import PCARidge
-from specxfer.linear._products import with_products
+from specxfer.linear._products import spread_of, with_products
 
 N, P, Q, K = 400, 120, 90, 4
 X_WAVE = 15000 * np.exp(np.arange(P) * 1.4e-5)
@@ -80,8 +80,11 @@ def test_products_of_posterior_scores_have_the_moments_of_draws(rng):
     mean, cov = rng.normal(size=3), root @ root.T
     draws = rng.multivariate_normal(mean, cov, 400_000)
     a, b = np.triu_indices(2)
-    draws = np.column_stack([draws, draws[:, a] * draws[:, b] - (a == b)])
-    features, spread = with_products(mean[None], cov[None], 2)
+    axes = np.linalg.qr(rng.normal(size=(3, 2)))[0]
+    t = draws @ axes
+    draws = np.column_stack([draws, t[:, a] * t[:, b] - (a == b)])
+    features = with_products(mean[None], cov[None], axes)
+    spread = spread_of(mean[None], cov[None], axes)
     np.testing.assert_allclose(features[0], draws.mean(0), atol=0.02)
     sd = np.sqrt(np.diag(spread[0]))
     np.testing.assert_allclose(

@@ -27,7 +27,7 @@ def fitted(features, truth, rng, alpha, noise=0.02):
     no_spread = np.zeros((K, K))
     seed = np.random.RandomState(0)
     stars = np.arange(N)
-    return fit_pixel_ridge(features, no_spread, y, np.ones(N), stars, alpha, 0, seed)
+    return fit_pixel_ridge(features, no_spread, y, np.ones(N), stars, alpha, 0, seed)[0]
 
 
 def rms(a):
@@ -88,7 +88,7 @@ def test_strong_pixels_keep_their_strength_among_silent_features(rng, noise):
     )
     errors = {}
     for alpha in ("auto", 1.0):
-        ridge = fit_pixel_ridge(
+        ridge, _ = fit_pixel_ridge(
             features, np.zeros((60, 60)), y, np.ones(N), np.arange(N), alpha, 0,
             np.random.RandomState(0),
         )  # fmt: skip
@@ -105,7 +105,7 @@ def test_scatter_that_pixels_share_is_not_explained_away(rng):
     y = Spectra(
         y, np.full(y.shape, 0.005**-2), wave=np.arange(1.0, P + 1), medium="air"
     )
-    ridge = fit_pixel_ridge(
+    ridge, _ = fit_pixel_ridge(
         features, np.zeros((K, K)), y, np.ones(100), np.arange(100), "auto", 5,
         np.random.RandomState(0),
     )  # fmt: skip
@@ -130,7 +130,9 @@ def test_rows_of_one_star_are_left_out_together(rng):
         u = np.tile(features[few, :20], (n_copies, 1))
         weight = np.full(len(u), 1 / n_copies)
         seed = np.random.RandomState(0)
-        ridge = fit_pixel_ridge(u, np.zeros((20, 20)), y, weight, stars, 1.0, 0, seed)
+        ridge, _ = fit_pixel_ridge(
+            u, np.zeros((20, 20)), y, weight, stars, 1.0, 0, seed
+        )
         return np.sqrt(ridge.scatter.mean())
 
     once = scatter(1, np.arange(60))
@@ -148,7 +150,7 @@ def test_errors_of_coefficients_run_together_where_scatter_does(rng):
     y = Spectra(
         y, np.full(y.shape, 0.002**-2), wave=np.arange(1.0, P + 1), medium="air"
     )
-    ridge = fit_pixel_ridge(
+    ridge, _ = fit_pixel_ridge(
         features, np.zeros((k, k)), y, np.ones(n), np.arange(n), 1.0, 5,
         np.random.RandomState(0),
     )  # fmt: skip
