@@ -95,6 +95,76 @@ class PixelRidge:
         return _leverage(_with_one(features), self.gram_inverse)
 
 
+@dataclass
+class Problem:
+    """The weighted normal equations of a ridge, before a penalty is settled.
+
+    Parameters
+    ----------
+    u : ndarray of shape (n, k)
+        Features; the last is 1.
+    turn : ndarray of shape (k, k)
+        ``v = u @ turn`` are the features of the equations.
+    y : Spectra or AtReference of shape (n, n_pixels)
+    scatter : ndarray of shape (n_pixels,)
+        First guess of the intrinsic variance, which weights allow for.
+    equations : NormalEquations
+    learns : bool
+        Whether penalties are to be learnt.
+    """
+
+    u: np.ndarray
+    turn: np.ndarray
+    y: object
+    scatter: np.ndarray
+    equations: NormalEquations
+    learns: bool
+
+    @classmethod
+    def of(cls, features, y, star_weight, alpha, change=None, sums=None):
+        """From features and target, in two passes over it.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, k - 1)
+        y : Spectra of shape (n, n_pixels)
+        star_weight : ndarray of shape (n,)
+        alpha : float, ndarray or "auto"
+        change : ResolutionChange, optional
+        sums : PixelSums, optional
+        """
+        u = _with_one(features)
+        k, p = u.shape[1], y.shape[1]
+        learns = isinstance(alpha, str)
+        penalty = free_intercept(k, 1.0 if learns else np.median(alpha))[:, 0]
+        sums = PixelSums.of(y, star_weight) if sums is None else sums
+        turn, scatter = np.eye(k), np.zeros(p, y.dtype)
+        if learns or y.has_noise or change is not None:
+            scatter, coef, deviation = first_fit(u, y, sums, star_weight, penalty)
+            if change is not None:
+                y = AtReference(y, u, coef, change)
+                scatter, coef, deviation = first_fit(u, y, sums, star_weight, penalty)
+            if learns and k > 1:
+                turn = turned(u, star_weight, coef, deviation)
+        equations = NormalEquations.of(u @ turn, y, sums, star_weight, scatter)
+        return cls(u, turn, y, scatter, equations, learns and k > 1)
+
+    @property
+    def v(self):
+        """The features of the equations, (n, k)."""
+        return self.u @ self.turn
+
+    def learnt(self):
+        """Penalties learnt from all coefficients together, (k, n_pixels)."""
+        if not self.learns:
+            return None
+        unit = self.equations.scale
+        if not self.y.has_noise:
+            unit = np.maximum(self.scatter, np.finfo(self.y.dtype).tiny)
+        coef, diagonal, _ = self.equations.solve(free_intercept(len(self.turn), 1.0))
+        return learnt_penalty(coef, diagonal, unit)
+
+
 def fit_pixel_ridge(
     features,
     spread,
@@ -148,34 +218,17 @@ def fit_pixel_ridge(
     alpha : float, ndarray of shape (n_pixels,) or None
         The one taken; None if penalties are learnt.
     """
-    u = _with_one(features)
-    k, p = u.shape[1], y.shape[1]
-    learns = isinstance(alpha, str) and k > 1
-    first = 1.0 if isinstance(alpha, str) else np.median(alpha)
-    penalty = np.r_[np.full(k - 1, first), 0.0]
-    sums = PixelSums.of(y, star_weight) if sums is None else sums
-    turn, scatter = np.eye(k), np.zeros(p, y.dtype)
-    if learns or y.has_noise or change is not None:
-        scatter, coef, deviation = first_fit(u, y, sums, star_weight, penalty)
-        if change is not None:
-            y = AtReference(y, u, coef, change)
-            scatter, coef, deviation = first_fit(u, y, sums, star_weight, penalty)
-        if learns:
-            turn = turned(u, star_weight, coef, deviation)
-    v = u @ turn
-    equations = NormalEquations.of(v, y, sums, star_weight, scatter)
-    scale = equations.scale
-    penalties, taken = penalty[:, None], None if isinstance(alpha, str) else alpha
-    if learns:
-        unit = scale
-        if not y.has_noise:
-            unit = np.maximum(scatter, np.finfo(y.dtype).tiny)
-        coef, diagonal, _ = equations.solve(free_intercept(k, 1.0))
-        penalties = learnt_penalty(coef, diagonal, unit)
-    elif np.ndim(alpha):
-        taken = chosen_alpha(
-            alpha, select, per_pixel, v, y, star_weight, scatter, equations, stars
-        )
+    problem = Problem.of(features, y, star_weight, alpha, change, sums)
+    u, v, y, turn = problem.u, problem.v, problem.y, problem.turn
+    scatter, equations, learns = problem.scatter, problem.equations, problem.learns
+    scale, k = equations.scale, u.shape[1]
+    penalties, taken = problem.learnt(), None
+    if not learns:
+        taken = 1.0 if isinstance(alpha, str) else alpha
+        if np.ndim(alpha):
+            taken = chosen_alpha(
+                alpha, select, per_pixel, v, y, star_weight, scatter, equations, stars
+            )
         penalties = free_intercept(k, taken)
     penalty = np.median(penalties, axis=1)
     exact = few_stars(equations, k)
@@ -184,7 +237,7 @@ def fit_pixel_ridge(
     left = leave_one_star_out(
         v, y, star_weight, scatter, equations, solution, exact, stars
     )
-    del equations, solution, penalties
+    del problem, equations, solution, penalties
     # weights are known to a factor: noise + scatter, or without noise the residual
     share = left.share * (scale if y.has_noise else np.maximum(left.raw, 0))
     scatter = left.raw - share
