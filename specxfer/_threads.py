@@ -1,9 +1,11 @@
 """Work shared out over threads that each keep to one core of the BLAS."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
+from threading import Lock, current_thread
+from weakref import WeakSet
 
 from threadpoolctl import ThreadpoolController
 
@@ -35,13 +37,13 @@ def in_parallel(function, items):
     """
     items = list(items)
     with _one_core_each() as n_threads:
-        if min(n_threads, len(items)) <= 1:
+        if min(n_threads, len(items)) <= 1 or current_thread() in _workers:
             return [function(item) for item in items]
-        with ThreadPoolExecutor(min(n_threads, len(items))) as pool:
-            return list(pool.map(function, items))
+        return list(_pool(n_threads).map(function, items))
 
 
-_state = {"lock": Lock(), "depth": 0, "n_threads": 1, "limit": None}
+_state = {"lock": Lock(), "depth": 0, "n_threads": 1}
+_workers = WeakSet()
 
 
 @contextmanager
@@ -53,10 +55,10 @@ def _one_core_each():
     """
     with _state["lock"]:
         if _state["depth"] == 0:
-            blas = _blas()
-            numbers = [lib.num_threads for lib in blas.lib_controllers]
-            _state["n_threads"] = max(numbers, default=1)
-            _state["limit"] = blas.limit(limits=1)
+            _state["before"] = [lib.get_num_threads() for lib in _blas()]
+            _state["n_threads"] = max(_state["before"], default=1)
+            for lib in _blas():
+                lib.set_num_threads(1)
         _state["depth"] += 1
         n_threads = _state["n_threads"]
     try:
@@ -65,9 +67,27 @@ def _one_core_each():
         with _state["lock"]:
             _state["depth"] -= 1
             if _state["depth"] == 0:
-                _state["limit"].restore_original_limits()
+                for lib, number in zip(_blas(), _state["before"]):
+                    lib.set_num_threads(number)
 
 
 @cache
 def _blas():
-    return ThreadpoolController().select(user_api="blas")
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+@cache
+def _pool(n_threads):
+    return ThreadPoolExecutor(
+        n_threads, "specxfer", lambda: _workers.add(current_thread())
+    )
+
+
+def _after_fork():
+    """A child process has none of the threads, and may have been born in a call."""
+    _pool.cache_clear()
+    _state.update(lock=Lock(), depth=0)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
