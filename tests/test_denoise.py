@@ -109,13 +109,13 @@ def pairs(n=400, p=30, q=40, seed=0, snr=50.0):
     lines = np.exp(-0.5 * ((np.arange(q) - [[8], [20], [31]]) / 2.0) ** 2)
     source = 0.1 * np.random.default_rng(99).standard_normal((2, p))
     truth = (1 - 0.3 * lines.sum(axis=0) + 0.05 * u @ lines).astype("f4")
-    x = 1 + u[:, :2] @ source + 0.03 * rng.standard_normal((n, p))
+    x = 1 + u[:, :2] @ source + 0.1 * rng.standard_normal((n, p))
     ivar = np.full((n, q), snr**2, "f4")
     grid = {"wave": 6490 + 0.1 * np.arange(q), "medium": "air"}
     ids = np.array([f"star {i}" for i in range(n)])
     X = Spectra(
         x.astype("f4"),
-        np.full((n, p), 0.03**-2, "f4"),
+        np.full((n, p), 100, "f4"),
         wave=15000 + 0.2 * np.arange(p),
         medium="vacuum",
         ids=ids,
