@@ -45,8 +45,8 @@ def main(data, n_train=6000, n_components=60):
             better = table["denoised"] < table[name]
             sure = table[f"d_{name}_lo"] > 0
             print(
-                f"better than {name} in {better.sum()} of {len(table)} rows, beyond the "
-                f"paired 95% interval in {sure.sum()}"
+                f"better than {name} in {better.sum()} of {len(table)} rows, beyond "
+                f"the paired 95% interval in {sure.sum()}"
             )
     for name in ("denoised", "translated"):
         calibration(name, spectra[name], pairs.truth, lines)
