@@ -1,5 +1,6 @@
 """Linear translators."""
 
 from specxfer.linear._pca_ridge import PCARidge
+from specxfer.linear._unattenuated import unattenuated
 
-__all__ = ["PCARidge"]
+__all__ = ["PCARidge", "unattenuated"]
