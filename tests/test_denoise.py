@@ -169,6 +169,28 @@ def test_its_errors_are_those_it_states(rng):
     assert_allclose(np.mean(chi2), P, atol=5 * np.sqrt(2 * P / n))
 
 
+def test_correlated_noise_is_allowed_for_by_a_lower_ivar(rng):
+    """With ivar / (1 + 2 ρ) the errors stated of sums are large enough."""
+    n, rho = 4000, 0.5
+    prior, _ = expected(rng)
+    known = prior.covariance
+    core = np.repeat(known.core[:1] / 20, n, axis=0)
+    repeated = LowRankCovariance(core, known.basis, known.diagonal[0] / 20)
+    mean = np.repeat(prior.flux[:1], n, axis=0)
+    truth = mean + repeated.draw(0, n, rng)
+    white = rng.standard_normal((n, P + 1))
+    noise = (white[:, 1:] + white[:, :-1]) / np.sqrt(2)  # variance 1, correlation ρ
+    prior = Spectra(mean, **GRID, covariance=repeated)
+    scatter = []
+    for ivar in (1, 1 / (1 + 2 * rho)):
+        observed = Spectra(truth + noise, np.full((n, P), ivar), **GRID)
+        found, covariance = _posterior(prior, observed)
+        stated = np.sqrt(covariance.functional_variance(np.ones((P, 1)))[:, 0])
+        scatter.append(np.std((found - truth).sum(axis=1) / stated))
+    assert scatter[0] > 1.05
+    assert scatter[1] < 1.02
+
+
 def test_the_errors_of_a_fitted_model_are_those_it_states(fitted):
     X, y, truth = pairs(3000)
     both = denoise(fitted, X, y)
