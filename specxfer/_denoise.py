@@ -53,7 +53,8 @@ def denoise(model, X, y_obs):
         If `y_obs` has no ivar, is of other stars, or is on another grid; if the model
         was fitted to targets without ivar.
     TypeError
-        If the errors of the model are not a `LowRankCovariance`.
+        If the errors of the model are not a `LowRankCovariance`, or those of `y_obs`
+        are.
 
     See Also
     --------
@@ -74,7 +75,8 @@ def denoise(model, X, y_obs):
     The noise is taken as independent from pixel to pixel. That of resampled
     spectra is not: :func:`specxfer.metrics.noise_scale` finds by how much, and ivar
     divided by ``1 + 2 ρ`` (ρ the correlation of neighbours) is then on the safe side
-    along lines.
+    along lines. Where `y_obs` has a `BandedCovariance`, as from
+    `ResolutionMatcher`, this is done with its correlations.
 
     A star that the model was trained on has been used already: its translation has
     a little of its own noise in it, and the variance is somewhat too small. Denoise
@@ -138,11 +140,30 @@ def denoise(model, X, y_obs):
     )
 
 
+def _excess(observed):
+    """By how much the variance of wide sums exceeds that of white noise.
+
+    Shape (n, n_pixels), or 1; noise that was convolved has most power at the lowest
+    frequencies, so that white noise of so much more variance is an upper limit.
+    """
+    covariance = observed.covariance
+    if covariance is None:
+        return observed.dtype.type(1)
+    correlation = np.nan_to_num(covariance.correlation())
+    excess = np.maximum(1 + 2 * correlation[:, :, 1:].sum(axis=2), 1)
+    return excess[:, covariance.chip].astype(observed.dtype)
+
+
 def _check_observed(model, X, y_obs):
     if not isinstance(y_obs, Spectra) or not y_obs.has_noise:
         raise ValueError(
             "y_obs has no ivar, so how far it is to be believed is unknown: give "
             "Spectra(flux, ivar, wave=..., medium=...)."
+        )
+    if isinstance(y_obs.covariance, LowRankCovariance):
+        raise TypeError(
+            "the errors of y_obs run together (LowRankCovariance), as in translated or "
+            "denoised spectra: give the observed ones."
         )
     n = X.shape[0] if hasattr(X, "shape") else len(X)
     if n != len(y_obs):
@@ -197,7 +218,7 @@ def _posterior(prior, observed):
     expected &= np.isfinite(covariance.basis).all(axis=0)
     variance = np.where(expected, covariance.diagonal, 0).astype(dtype)
     basis = np.where(np.isfinite(covariance.basis), covariance.basis, 0)
-    weights = observed.weights()
+    weights = observed.weights() / _excess(observed)
     seen = expected & (weights > 0)
     weights = np.where(seen, weights, 0)
     difference = np.where(seen, observed.flux - prior.flux, 0)

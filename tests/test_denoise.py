@@ -191,6 +191,28 @@ def test_correlated_noise_is_allowed_for_by_a_lower_ivar(rng):
     assert scatter[1] < 1.02
 
 
+def test_noise_known_to_be_correlated_is_taken_for_what_it_is(rng):
+    """As matched spectra carry it: errors of sums are neither too small nor absurd."""
+    n, rho = 4000, 0.5
+    prior, _ = expected(rng)
+    known = prior.covariance
+    core = np.repeat(known.core[:1] / 20, n, axis=0)
+    repeated = LowRankCovariance(core, known.basis, known.diagonal[0] / 20)
+    mean = np.repeat(prior.flux[:1], n, axis=0)
+    prior = Spectra(mean, **GRID, covariance=repeated)
+    ivar, pixel = np.ones((n, P)), np.arange(P)
+    banded = BandedCovariance(ivar, np.ones((n, 1, 2)), pixel, 0 * pixel)
+    assert_allclose(banded.correlation()[0, 0], [1, rho])
+    noise = np.stack([banded.draw(0, 1, rng)[0] for _ in range(n)])
+    truth = mean + repeated.draw(0, n, rng)
+    observed = Spectra(truth + noise, ivar, **GRID, covariance=banded)
+    found, covariance = _posterior(prior, observed)
+    white = observed.replace(covariance=None, ivar=ivar / (1 + 2 * rho))
+    assert_allclose(found, _posterior(prior, white)[0])
+    stated = np.sqrt(covariance.functional_variance(np.ones((P, 1)))[:, 0])
+    assert 0.7 < np.std((found - truth).sum(axis=1) / stated) < 1.02
+
+
 def test_the_errors_of_a_fitted_model_are_those_it_states(fitted):
     X, y, truth = pairs(3000)
     both = denoise(fitted, X, y)
@@ -331,6 +353,8 @@ def test_what_it_refuses(fitted):
         denoise(fitted, X, y[:, 1:])
     with pytest.raises(ValueError, match="no rows"):
         denoise(fitted, X[:0], y[:0])
+    with pytest.raises(TypeError, match="give the observed ones"):
+        denoise(fitted, X, denoise(fitted, X, y))
     blind = PCARidge(3).fit(X, y.replace(ivar=None))
     for model in (blind, TargetWindow(PCARidge(3)).fit(X, y.replace(ivar=None))):
         with pytest.raises(ValueError, match="fitted to targets without ivar"):
