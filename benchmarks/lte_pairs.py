@@ -32,7 +32,11 @@ LABELS = ["teff", "logg", "feh", "alpha"]
 
 
 class Pairs:
-    """Training pairs with their noise, and test stars with their truth."""
+    """Training pairs with their noise, and test stars with their truth.
+
+    `X`, `y` and `X_test`, `y_test` are noisy, `source_truth` and `truth` what is behind
+    the test stars.
+    """
 
     def __init__(self, path, n_train):
         with np.load(path) as stored:
@@ -44,19 +48,22 @@ class Pairs:
         train = np.setdiff1d(np.arange(len(coef)), test)[:n_train]
         own = slice(on_chip.sum()), slice(on_chip.sum(), None)
         grids = ((apogee_wave()[on_chip], "vacuum"), (galah_wave(), "air"))
-        sides = []
+        sides, clean = [], []
         for seed, snr, part, (wave, medium) in zip(
             (1, 2), (SNR_SOURCE, SNR_TARGET), own, grids
         ):
             flux = coef @ basis[:, part] + mean[part]
-            clean = flux[test]
+            clean.append(flux[test])
             flux += np.random.default_rng(seed).standard_normal(flux.shape, "f4") / snr
             ivar = np.broadcast_to(np.float32(snr**2), flux.shape)
             grid = {"wave": wave, "medium": medium, "meta": labels}
             sides.append(Spectra(flux, ivar, **grid))
         self.X, self.X_test = sides[0][train], sides[0][test]
-        self.y = sides[1][train]
-        self.truth = Spectra(clean, wave=wave, medium=medium, meta=labels[test])
+        self.y, self.y_test = sides[1][train], sides[1][test]
+        self.source_truth, self.truth = (
+            Spectra(flux, wave=wave, medium=medium, meta=labels[test])
+            for flux, (wave, medium) in zip(clean, grids)
+        )
 
 
 def short_names(lines):

@@ -4,6 +4,7 @@ from specxfer._version import __version__
 from specxfer.base import (
     Translator,
     UnpairedWarning,
+    denoise,
     predict_like,
     predict_std,
     sample,
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "air_to_vacuum",
     "as_spectra",
+    "denoise",
     "predict_like",
     "predict_std",
     "sample",

@@ -11,6 +11,7 @@ __all__ = [
     "sample",
     "support",
     "translate",
+    "translator_of",
 ]
 
 
@@ -53,7 +54,7 @@ def translate(model, X, *, resolution=None):
     >>> specxfer.translate(model, X[:2]).shape
     (2, 3)
     """
-    translator, X = _resolve(model, X, "translate")
+    translator, X = translator_of(model, X, "translate")
     return translator.translate(X, **_at(resolution))
 
 
@@ -73,7 +74,7 @@ def predict_std(model, X, *, resolution=None):
     flux, std : ndarray of shape (n_spectra, n_pixels_out)
         See `Translator.predict`.
     """
-    translator, X = _resolve(model, X, "predict")
+    translator, X = translator_of(model, X, "predict")
     return translator.predict(X, return_std=True, **_at(resolution))
 
 
@@ -95,7 +96,7 @@ def sample(model, X, n_samples=1, random_state=None, *, resolution=None):
     ndarray of shape (n_samples, n_spectra, n_pixels_out)
         See `Translator.sample`.
     """
-    translator, X = _resolve(model, X, "sample")
+    translator, X = translator_of(model, X, "sample")
     return translator.sample(
         X, n_samples=n_samples, random_state=random_state, **_at(resolution)
     )
@@ -115,7 +116,7 @@ def support(model, X):
     ndarray of shape (n_spectra,)
         See `Translator.support`.
     """
-    translator, X = _resolve(model, X, "support")
+    translator, X = translator_of(model, X, "support")
     return translator.support(X)
 
 
@@ -169,7 +170,7 @@ def predict_at(model, X, resolution):
     -------
     ndarray of shape (n_spectra, n_pixels_out)
     """
-    translator, X = _resolve(model, X, "predict")
+    translator, X = translator_of(model, X, "predict")
     return translator.predict(X, resolution=resolution)
 
 
@@ -187,7 +188,7 @@ def resolution_of(model, y):
         None where y does not say, or the model knows of no resolving power.
     """
     try:
-        translator, _ = _resolve(model, None, "predict", transform=False)
+        translator, _ = translator_of(model, None, "predict", transform=False)
     except TypeError:
         return None
     return translator._resolution_of(y)
@@ -197,8 +198,24 @@ def _at(resolution):
     return {} if resolution is None else {"resolution": resolution}
 
 
-def _resolve(model, X, method, transform=True):
-    """The translator at the end of `model`, and X as it arrives there."""
+def translator_of(model, X, method, transform=True):
+    """The translator at the end of a composition, and X as it arrives there.
+
+    Parameters
+    ----------
+    model : estimator
+    X : Spectra or array-like of shape (n_spectra, n_features_in)
+    method : str
+        What is asked for, for the error.
+    transform : bool, default=True
+        Whether X goes through the steps before the translator.
+
+    Returns
+    -------
+    translator : estimator
+        With a method `translate`; a `Translator` or a meta-estimator around one.
+    X : Spectra or array-like
+    """
     outer = model
     while True:
         if isinstance(model, Pipeline):

@@ -20,6 +20,7 @@ from specxfer._compositions import (
     support,
     translate,
 )
+from specxfer._denoise import denoise
 from specxfer._resolution import LSF_SHAPE, ResolutionChange
 from specxfer._version import __version__
 from specxfer.spectra import Spectra, as_plain
@@ -27,6 +28,7 @@ from specxfer.spectra import Spectra, as_plain
 __all__ = [
     "Translator",
     "UnpairedWarning",
+    "denoise",
     "predict_like",
     "predict_std",
     "sample",

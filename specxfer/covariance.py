@@ -14,7 +14,8 @@ __all__ = ["BandedCovariance", "LowRankCovariance"]
 class LowRankCovariance:
     """Low-rank plus diagonal covariance of the flux errors of many spectra.
 
-    Spectrum `i` has the covariance ``basis.T @ core[i] @ basis + diag(diagonal)``.
+    Spectrum `i` has the covariance ``basis.T @ core[i] @ basis + diag(diagonal)``, or
+    with a `scale` that of ``basis * scale[i]``.
     The pixels of one line err together, so an equivalent width's error needs the
     covariance: from the variances alone it comes out several times too small.
 
@@ -26,6 +27,10 @@ class LowRankCovariance:
         Directions in which the fluxes err together.
     diagonal : ndarray of shape (n_spectra, n_pixels) or (n_pixels,)
         Variance of what is left, independent from pixel to pixel.
+    scale : ndarray of shape (n_spectra, n_pixels), optional
+        What the basis is multiplied with, pixel by pixel, for each spectrum: spectra
+        that were partly observed keep little of the basis where the observation is
+        good. By default 1.
 
     Examples
     --------
@@ -39,6 +44,7 @@ class LowRankCovariance:
     core: np.ndarray
     basis: np.ndarray
     diagonal: np.ndarray
+    scale: np.ndarray | None = None
 
     form = "low rank + diagonal"
 
@@ -58,7 +64,10 @@ class LowRankCovariance:
         if diagonal.ndim == 2:
             diagonal = diagonal[rows]
         return LowRankCovariance(
-            self.core[rows], self.basis[:, cols], diagonal[..., cols]
+            self.core[rows],
+            self.basis[:, cols],
+            diagonal[..., cols],
+            None if self.scale is None else take(self.scale, rows, cols),
         )
 
     def on(self, bases, mix=None):
@@ -75,7 +84,18 @@ class LowRankCovariance:
         Returns
         -------
         LowRankCovariance
+
+        Raises
+        ------
+        ValueError
+            If each spectrum has a `scale` of its own: no bases are shared then.
         """
+        if self.scale is not None:
+            raise ValueError(
+                "this covariance has a scale for each spectrum, as that of denoised "
+                "spectra has, and no bases that all of them share: change the spectra "
+                "before they are denoised, or drop it with replace(covariance=None)."
+            )
         m, r, n_pixels = bases.shape
         core = self.core
         if mix is not None:
@@ -101,10 +121,17 @@ class LowRankCovariance:
         ndarray of shape (n_spectra, m)
         """
         weights = np.asarray(weights)
+        if self.scale is not None and weights.ndim == 2:  # of the pixels that count
+            used = np.flatnonzero((weights != 0).any(axis=1))
+            if len(used) < len(weights):
+                return self[:, used].functional_variance(weights[used])
         known = np.isfinite(self.basis).all(axis=0) & np.isfinite(self.diagonal)
         basis = np.where(np.isfinite(self.basis), self.basis, 0)
         diagonal = np.atleast_2d(np.where(known, self.diagonal, 0))
-        if weights.ndim == 3:
+        if self.scale is not None:
+            along = np.matmul(basis, self.scale[:, :, None] * weights)
+            own = np.matmul(diagonal[:, None], weights**2)[:, 0]
+        elif weights.ndim == 3:
             along = np.einsum("rp,npm->nrm", basis, weights)
             own = np.einsum("np,npm->nm", diagonal, weights**2)
         else:
@@ -127,6 +154,8 @@ class LowRankCovariance:
         for a in range(0, p, step):
             part = self.basis[:, a : a + step]
             variance[:, a : a + step] = exact_matmul(packed, part[i] * part[j])
+        if self.scale is not None:
+            variance *= self.scale**2
         return variance + self.diagonal
 
     def draw(self, i, n_draws, rng):
@@ -145,6 +174,8 @@ class LowRankCovariance:
         values, vectors = np.linalg.eigh(self.core[i].astype(float))
         root = vectors * np.sqrt(np.maximum(values, 0))
         together = rng.standard_normal((n_draws, len(values))) @ root.T @ self.basis
+        if self.scale is not None:
+            together *= self.scale[i]
         alone = np.sqrt(self.diagonal if self.diagonal.ndim == 1 else self.diagonal[i])
         return together + alone * rng.standard_normal((n_draws, len(alone)))
 
@@ -162,6 +193,8 @@ class LowRankCovariance:
         if not isinstance(other, LowRankCovariance):
             return False
         if self.diagonal.ndim != other.diagonal.ndim:
+            return False
+        if (self.scale is None) != (other.scale is None):
             return False
         pairs = [(self.basis, other.basis)]
         if self.diagonal.ndim == 1:
@@ -191,7 +224,10 @@ class LowRankCovariance:
         if diagonal.ndim == 2:
             diagonal = np.concatenate([c.diagonal for c in covariances])
         core = np.concatenate([c.core for c in covariances])
-        return LowRankCovariance(core, first.basis, diagonal)
+        scale = first.scale
+        if scale is not None:
+            scale = np.concatenate([c.scale for c in covariances])
+        return LowRankCovariance(core, first.basis, diagonal, scale)
 
 
 def _quadratic(along, core):

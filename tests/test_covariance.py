@@ -8,20 +8,22 @@ from specxfer import BandedCovariance, LowRankCovariance, Spectra
 N, R, P = 4, 3, 7
 
 
-@pytest.fixture(params=["diagonal per spectrum", "shared diagonal"])
+@pytest.fixture(params=["diagonal per spectrum", "shared diagonal", "scaled"])
 def cov(request, rng):
     half = rng.normal(size=(N, R, R))
-    shape = (N, P) if request.param == "diagonal per spectrum" else (P,)
+    shape = (P,) if request.param == "shared diagonal" else (N, P)
     return LowRankCovariance(
         half @ half.transpose(0, 2, 1),
         rng.normal(size=(R, P)),
         rng.uniform(0.1, 1, shape),
+        rng.uniform(0, 1, (N, P)) if request.param == "scaled" else None,
     )
 
 
 def dense(cov, i):
     diagonal = cov.diagonal if cov.diagonal.ndim == 1 else cov.diagonal[i]
-    return cov.basis.T @ cov.core[i] @ cov.basis + np.diag(diagonal)
+    basis = cov.basis if cov.scale is None else cov.basis * cov.scale[i]
+    return basis.T @ cov.core[i] @ basis + np.diag(diagonal)
 
 
 def every_dense(cov):
@@ -34,9 +36,8 @@ def test_variance_is_the_diagonal(cov):
 
 
 def test_variance_keeps_float32(cov):
-    single = LowRankCovariance(
-        *(a.astype("f4") for a in (cov.core, cov.basis, cov.diagonal))
-    )
+    parts = (cov.core, cov.basis, cov.diagonal, cov.scale)
+    single = LowRankCovariance(*(a if a is None else a.astype("f4") for a in parts))
     assert single.variance().dtype == np.float32
     np.testing.assert_allclose(single.variance(), cov.variance(), rtol=1e-4)
 
@@ -77,7 +78,7 @@ def unseen(cov, pixel):
     """The same covariance where one pixel was never seen in training."""
     basis, diagonal = cov.basis.copy(), cov.diagonal.copy()
     basis[:, pixel] = diagonal[..., pixel] = np.nan
-    return LowRankCovariance(cov.core, basis, diagonal)
+    return LowRankCovariance(cov.core, basis, diagonal, cov.scale)
 
 
 def test_an_unknown_pixel_spoils_only_the_sums_that_use_it(cov, rng):
@@ -154,10 +155,25 @@ def test_spectra_refuse_the_covariance_of_others(cov):
 def test_concatenation_needs_one_basis(cov):
     joined = LowRankCovariance.concatenate([cov[:1], cov[1:]])
     np.testing.assert_allclose(joined.variance(), cov.variance())
-    other = LowRankCovariance(cov.core, 2 * cov.basis, cov.diagonal)
+    np.testing.assert_array_equal(every_dense(joined), every_dense(cov))
+    other = LowRankCovariance(cov.core, 2 * cov.basis, cov.diagonal, cov.scale)
     with pytest.raises(ValueError, match="covariance 1 has another basis"):
         LowRankCovariance.concatenate([cov, other])
     assert not cov.shares_basis(None)
+
+
+def test_scaled_spectra_share_no_other_bases(rng):
+    parts = np.ones((N, R, R)), rng.normal(size=(R, P)), np.ones((N, P))
+    plain, scaled = LowRankCovariance(*parts), LowRankCovariance(*parts, parts[2])
+    np.testing.assert_allclose(scaled.variance(), plain.variance())
+    assert not plain.shares_basis(scaled)
+    with pytest.raises(ValueError, match="covariance 1 has another basis"):
+        LowRankCovariance.concatenate([plain, scaled])
+    with pytest.raises(ValueError, match="a scale for each spectrum"):
+        scaled.on(plain.basis[None])
+    X = Spectra(np.ones((N, P)), wave=5000.0 + np.arange(P), medium="air")
+    X = [X.replace(covariance=c) for c in (plain, scaled)]
+    assert Spectra.concatenate(X).covariance is None
 
 
 def test_a_shared_diagonal_must_be_the_same():

@@ -213,7 +213,9 @@ class TargetWindow(MetaTranslator):
         # The diagonal alone says that a pixel is unknown: NaN in the basis would
         # spread through sums of pixels.
         basis = spread(covariance.basis, self.pixels_, 0)
-        return LowRankCovariance(covariance.core, basis, diagonal)
+        scale = covariance.scale
+        scale = None if scale is None else spread(scale, self.pixels_, 0)
+        return LowRankCovariance(covariance.core, basis, diagonal, scale)
 
 
 def _n_pixels(y):

@@ -221,16 +221,18 @@ class PCARidge(Translator):
             spread += sum(in_parallel(one, range(0, len(block), 64)))
         return features, spread / sample_weight.sum(), chi2
 
-    def _predict_block(self, X):
-        scores, covariance, _ = self._source.posterior(X)
-        return self._ridge.predict(with_products(scores, covariance, self._axes))
-
-    def _covariance_block(self, X):
+    def _features(self, X, with_spread=True):
         scores, covariance, _ = self._source.posterior(X)
         features = with_products(scores, covariance, self._axes)
-        return self._ridge.covariance(
-            features, spread_of(scores, covariance, self._axes)
-        )
+        if not with_spread:
+            return features, None
+        return features, spread_of(scores, covariance, self._axes)
+
+    def _predict_block(self, X):
+        return self._ridge.predict(self._features(X, with_spread=False)[0])
+
+    def _covariance_block(self, X):
+        return self._ridge.covariance(*self._features(X))
 
     def _support_block(self, X):
         scores, _, chi2 = self._source.posterior(X)

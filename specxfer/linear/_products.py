@@ -32,7 +32,7 @@ def with_products(scores, covariance, axes):
     if not axes.shape[1]:
         return scores
     a, b = np.triu_indices(axes.shape[1])
-    m = _leading(scores, axes)
+    m = leading(scores, axes)
     s = np.matmul(axes.T, np.matmul(covariance, axes))
     return np.column_stack([scores, m[:, a] * m[:, b] + s[:, a, b] - (a == b)])
 
@@ -54,7 +54,7 @@ def spread_of(scores, covariance, axes):
         return covariance
     n, k = scores.shape
     a, b = np.triu_indices(axes.shape[1])
-    m = _leading(scores, axes)
+    m = leading(scores, axes)
     ma, mb = m[:, a], m[:, b]
     to = np.matmul(covariance, axes)  # of scores with combinations
     s = np.matmul(axes.T, to)  # of combinations with each other
@@ -74,5 +74,6 @@ def spread_of(scores, covariance, axes):
     return spread
 
 
-def _leading(scores, axes):
+def leading(scores, axes):
+    """The combinations of scores that are multiplied, held within their reach."""
     return np.clip(rowwise_matmul(scores, np.ascontiguousarray(axes)), -REACH, REACH)

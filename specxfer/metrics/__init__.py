@@ -6,6 +6,7 @@ from specxfer.metrics._equivalent_width import equivalent_width
 from specxfer.metrics._errors import mse, mse_per_pixel, mse_per_star, signed_root
 from specxfer.metrics._noise import NoiseScale, noise_scale
 from specxfer.metrics._scorers import chi2_scorer, line_ew_scorer, line_flux_scorer
+from specxfer.metrics._slopes import slope_table
 
 __all__ = [
     "NoiseScale",
@@ -22,4 +23,5 @@ __all__ = [
     "noise_scale",
     "paired_difference",
     "signed_root",
+    "slope_table",
 ]

@@ -232,7 +232,7 @@ def mean_over_stars(sums, stars, confidence=0.95):
     top, bottom = np.zeros((2, n, sums.top.shape[1]))
     np.add.at(top, stars, sums.top)
     np.add.at(bottom, stars, sums.bottom)
-    n_stars = (bottom > 0).sum(axis=0)
+    n_stars = (bottom != 0).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = bottom.sum(axis=0)
         mean = top.sum(axis=0) / total
