@@ -21,6 +21,7 @@ from specxfer._compositions import (
     translate,
 )
 from specxfer._denoise import denoise
+from specxfer._pixel_sums import PixelSums
 from specxfer._resolution import LSF_SHAPE, ResolutionChange
 from specxfer._version import __version__
 from specxfer.spectra import Spectra, as_plain
@@ -158,12 +159,16 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if not used.all():
             X, y, weight = X[used], y[used], weight[used]
         self._set_target_grid(y)
-        self.y_mean_, self.seen_ = _mean_spectrum(y, weight)
+        sums = PixelSums.of(y, weight)
+        self.seen_ = sums.n_valid >= min(FEWEST, np.ceil(len(y) / 2))
+        self.y_mean_ = np.where(self.seen_, sums.mean.astype(float), np.nan)
         self._change = ResolutionChange.of(y, weight, self.seen_)
         self.resolution_ = self._change and self._change.reference
         self.max_resolution_ = self._change and self._change.highest
         self.version_ = __version__
+        self._sums = sums
         self._fit(X, y, weight)
+        del self._sums
         return self
 
     def _check_source(self, X, reset):
@@ -511,9 +516,14 @@ def _check_rows(X, y):
 
 def _has_pixels(spectra):
     """Which rows have any valid pixel."""
+    step = max(1, spectra.shape[1] // 64)  # most have one among a few
     found = np.empty(len(spectra), dtype=bool)
     for rows, block in spectra.iter_blocks():
-        found[rows] = block.valid().any(axis=1)
+        some = block[:, ::step].valid().any(axis=1)
+        if not some.all():
+            left = np.flatnonzero(~some)
+            some[left] = block[left].valid().any(axis=1)
+        found[rows] = some
     return found
 
 
@@ -527,19 +537,6 @@ def _weighted_rows(source, weight):
             "weight (n_samples = 1 is too few): give two or more."
         )
     return (source, weight) if rows.all() else (source[rows], weight[rows])
-
-
-def _mean_spectrum(y, sample_weight):
-    """Weighted mean spectrum and which pixels enough stars have."""
-    total, weight, count = np.zeros((3, y.shape[1]))
-    for rows, block in y.iter_blocks():
-        w = block.weights() * sample_weight[rows, None]
-        weight += w.sum(axis=0)
-        count += (w > 0).sum(axis=0)
-        total += np.where(w > 0, w * block.flux, 0).sum(axis=0)
-    seen = count >= min(FEWEST, np.ceil(len(y) / 2))
-    with np.errstate(invalid="ignore"):
-        return np.where(seen, total / weight, np.nan), seen
 
 
 def _seed(random_state):

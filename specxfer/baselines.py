@@ -123,6 +123,7 @@ class NullTranslator(Translator):
             self.n_factors,
             check_random_state(self.random_state),
             self._change,
+            sums=self._sums,
         )
         distance = self._distance(labels)
         self._limit = max(float(distance.max(initial=0)), 1e-12)

@@ -5,10 +5,11 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from specxfer._pixel_sums import PixelSums
 from specxfer._stars import star_codes
 from specxfer._threads import in_parallel
 from specxfer.base import Translator
-from specxfer.linear._normal_equations import PixelSums, first_fit
+from specxfer.linear._normal_equations import first_fit
 from specxfer.linear._penalties import listened_axes
 from specxfer.linear._products import spread_of, with_products
 from specxfer.linear._scores import BLOCK
@@ -169,7 +170,6 @@ class PCARidge(Translator):
     def _fit(self, X, y, sample_weight):
         if self._other_source:
             self.pca_._model = self._source.with_noise_of(X, sample_weight)
-        sums = PixelSums.of(y, sample_weight)
         self._axes = np.zeros((self.n_components_, 0))
         if self.n_products:
             self._axes = self._listened(X, y, sample_weight)
@@ -183,7 +183,7 @@ class PCARidge(Translator):
         )
         stars = star_codes(X, y)
         ridge._fit_features(
-            features, spread, y, sample_weight, stars, self._change, sums
+            features, spread, y, sample_weight, stars, self._change, self._sums
         )
         self._ridge, self.alpha_ = ridge._ridge, ridge.alpha_
         share = self._own_noise

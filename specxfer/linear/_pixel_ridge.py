@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from specxfer._exact import exact_matmul, rowwise_matmul
+from specxfer._pixel_sums import PixelSums
 from specxfer.covariance import LowRankCovariance
 from specxfer.linear._at_reference import AtReference
 from specxfer.linear._normal_equations import (
     NormalEquations,
-    PixelSums,
     first_fit,
     shared_inverse,
 )

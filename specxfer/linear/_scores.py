@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from specxfer._exact import rowwise_matmul
+from specxfer._noise_profile import NoiseProfile
 from specxfer._threads import in_parallel
 from specxfer.linear._components import (
     CHUNK,
@@ -14,7 +15,6 @@ from specxfer.linear._components import (
     trusted,
 )
 from specxfer.linear._grams import SmoothGrams, packed_products, taken_off, unpacked
-from specxfer.linear._noise_profile import NoiseProfile
 
 BLOCK = 1024  # rows whose scores are found at a time
 N_PRODUCTS = 2**23  # products of loadings that are held at a time

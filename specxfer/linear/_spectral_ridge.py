@@ -139,10 +139,10 @@ class SpectralRidge(Translator):
         if X.covariance is not None:
             spread = np.average(X.covariance.core, axis=0, weights=sample_weight)
         return self._fit_features(
-            X.flux, spread, y, sample_weight, star_codes(X, y), self._change
+            X.flux, spread, y, sample_weight, star_codes(X, y), self._change, self._sums
         )
 
-    def _fit_features(self, features, spread, y, weight, stars, change, sums=None):
+    def _fit_features(self, features, spread, y, weight, stars, change, sums):
         alpha = checked_alpha(self.alpha)
         self._ridge, self.alpha_ = fit_pixel_ridge(
             features,

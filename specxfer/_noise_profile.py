@@ -24,7 +24,7 @@ class NoiseProfile:
     --------
     >>> import numpy as np
     >>> from specxfer import Spectra
-    >>> from specxfer.linear._noise_profile import NoiseProfile
+    >>> from specxfer._noise_profile import NoiseProfile
     >>> ivar = np.outer([1.0, 4.0, 9.0], [1.0, 2.0, 2.0, 1.0])
     >>> ivar[0, 1] = 0
     >>> X = Spectra(np.ones((3, 4)), ivar, wave=[1, 2, 3, 4], medium="air")
