@@ -74,7 +74,7 @@ def _slices(x, axis, bits, n_slices):
 ROWS = 256  # of every product, so that a row's bits do not depend on how many come
 
 
-def rowwise_matmul(a, b):
+def rowwise_matmul(a, b, out=None):
     """Product of two matrices in which no row owes a bit to the rows beside it.
 
     Rows are multiplied in blocks of one size, the last filled up. Most kernels of a
@@ -85,6 +85,8 @@ def rowwise_matmul(a, b):
     ----------
     a : ndarray of shape (n, k)
     b : ndarray of shape (k, m)
+    out : ndarray of shape (n, m), optional
+        Where to write it; rows in one piece.
 
     Returns
     -------
@@ -100,7 +102,8 @@ def rowwise_matmul(a, b):
     True
     """
     a = np.ascontiguousarray(a, dtype=b.dtype)
-    out = np.empty((len(a), b.shape[1]), b.dtype)
+    if out is None:
+        out = np.empty((len(a), b.shape[1]), b.dtype)
     if not _alike_in_all_rows(b.shape, b.dtype, b.flags.c_contiguous):
         out[:] = exact_matmul(a, b, 2 if b.itemsize == 8 else 1)
         return out

@@ -107,5 +107,3 @@ def _first_sums(flux, ivar, weight, profile, amplitude):
     sums[4] = np.ones_like(weight) @ known
     sums[1] = weight @ (w * np.where(w > 0, flux, 0))
     return sums, whole and ivar is None
-
-

@@ -276,14 +276,15 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         flux = np.empty((len(X), self.n_pixels_out_), dtype=self.dtype_)
         std = np.empty_like(flux) if return_std else None
         for rows, block in X.iter_blocks(self._block_rows):
-            flux[rows] = self._predict_block(block)
+            self._predict_into(block, flux[rows])
             if power is not None:
                 flux[rows] = self._change.apply(flux[rows], power[rows])
             if return_std:
                 covariance = self._covariance_block_at(block, rows, power, resolution)
                 std[rows] = np.sqrt(covariance.variance())
-        for values in (flux,) if std is None else (flux, std):
-            values[:, ~self.seen_] = np.nan
+        if not self.seen_.all():
+            for values in (flux,) if std is None else (flux, std):
+                values[:, ~self.seen_] = np.nan
         return (flux, std) if return_std else flux
 
     def _asked_resolution(self, resolution, n):
@@ -449,6 +450,9 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _predict_block(self, X):
         raise NotImplementedError
+
+    def _predict_into(self, X, out):
+        out[:] = self._predict_block(X)
 
     def _covariance_block(self, X):
         raise NotImplementedError(f"{type(self).__name__} does not know its errors.")

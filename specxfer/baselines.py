@@ -107,6 +107,7 @@ class NullTranslator(Translator):
             )
             X, y = X[known], y[known]
             labels, sample_weight = labels[known], sample_weight[known]
+            self._sums = None  # were of all stars
         self.label_mean_ = np.average(labels, axis=0, weights=sample_weight)
         spread = np.average(
             (labels - self.label_mean_) ** 2, axis=0, weights=sample_weight

@@ -61,36 +61,39 @@ def leading_components(source, k, max_iter, tol, rng):
 def _search(source, k, max_iter, tol, basis, values):
     size = basis.shape[1]
     tol = max(tol, 4 * np.finfo(source.dtype).eps)
-    blocks, images = [], []
-    block, captured = basis, 0.0
-    n_iter = 0
+    p = len(basis)
+    span = images = np.zeros((p, 0))
+    block, captured, n_iter = basis, 0.0, 0
     while n_iter < max_iter:
         n_iter += 1
         image, gaps = source.covariance_times(block, basis, values)
-        if gaps:
-            blocks, images = [], []
-        blocks.append(block)
-        images.append(image)
-        span, image = np.hstack(blocks), np.hstack(images)
-        small = span.T @ image
-        values, rotation = np.linalg.eigh((small + small.T) / 2)
-        values, rotation = values[::-1][:size], rotation[:, ::-1][:, :size]
-        basis, image = span @ rotation, image @ rotation
+        if gaps or span.shape[1] + size > min(p, 6 * size):
+            span = images = np.zeros((p, 0))
+        span, images = np.hstack([span, block]), np.hstack([images, image])
+        values, rotation = _eigh(span.T @ images)
+        values, rotation = values[:size], rotation[:, :size]
+        basis, image = span @ rotation, images @ rotation
         before, captured = captured, values[:k].sum()
-        complete = size == len(basis) and not gaps
+        complete = size == p and not gaps
         if complete or abs(captured - before) <= tol * captured:
             break
         if gaps:
-            block = basis if size == len(basis) else orthonormal(image)
+            block = basis if size == p else orthonormal(image)
             continue
-        if span.shape[1] + size > min(len(basis), 8 * size):  # start over from here
-            blocks, images = [basis], [image]
-            span = basis
+        if span.shape[1] + size > min(p, 6 * size):  # start over from here
+            span, images = basis, image
         block = image - basis * values
-        for _ in range(2):
-            block -= span @ (span.T @ block)
-            block = orthonormal(block)
+        block -= span @ (span.T @ block)
+        block = orthonormal(block)
+        block -= span @ (span.T @ block)
+        block = orthonormal(block)
     return basis, values, n_iter
+
+
+def _eigh(a):
+    """Eigenvalues and vectors, largest first; on one core, as they are small."""
+    (found,) = in_parallel(np.linalg.eigh, [(a + a.T) / 2])
+    return found[0][::-1], found[1][:, ::-1]
 
 
 class Residuals:
@@ -203,6 +206,11 @@ def orthonormal(a):
     Cholesky QR, twice (Yamamoto et al. 2015, ETNA 44, 306): products instead of
     reflections, many times faster for a few tall columns.
     """
+    (basis,) = in_parallel(_orthonormal, [a])  # the matrices are small
+    return basis
+
+
+def _orthonormal(a):
     for _ in range(2):
         a = a / np.maximum(np.linalg.norm(a, axis=0), np.finfo(float).tiny)
         gram = a.T @ a

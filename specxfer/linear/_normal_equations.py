@@ -117,6 +117,8 @@ class NormalEquations:
         What the weights were multiplied with; 0 where there are none.
     count : ndarray of shape (n_pixels,)
         Stars, by their weight, that have the pixel.
+    complete : bool
+        Whether there is neither noise nor a masked pixel.
     """
 
     gram: np.ndarray
@@ -125,6 +127,7 @@ class NormalEquations:
     square: np.ndarray
     scale: np.ndarray
     count: np.ndarray
+    complete: bool = False
 
     @property
     def alike(self):
@@ -154,6 +157,13 @@ class NormalEquations:
         shared = not sums.complete and not others.all()
         masks = _Masks(len(u) if shared else 0, p)
 
+        def add_complete(rows, pixels, block):
+            left = block.flux[:, pixels] - sums.mean[pixels]
+            s = star_weight[rows].astype(y.dtype)
+            right[:, pixels] += (v[rows] * s[:, None]).T @ left
+            np.multiply(left, left, out=left)
+            square[pixels] += s @ left
+
         def add(rows, pixels, block):
             tile = Tile(block, pixels, scatter)
             if masks.n:
@@ -174,7 +184,10 @@ class NormalEquations:
         pixels = [slice(at, at + PIXELS) for at in range(0, p, PIXELS)]
         for rows, block in y.iter_blocks(ROWS):
             products = packed_products(v[rows][others[rows]])
-            in_parallel(lambda cols, r=rows, b=block: add(r, cols, b), pixels)
+            one = add_complete if sums.complete else add
+            in_parallel(lambda cols, f=one, r=rows, b=block: f(r, cols, b), pixels)
+        if sums.complete:
+            total[:] = count[:] = star_weight.sum()
         scale = np.divide(count, total, out=np.zeros(p), where=total > 0)
         right *= scale
         square *= scale
@@ -186,7 +199,7 @@ class NormalEquations:
                 gram = gram + sum_of_others
         if gram.strides[0] != 0:
             gram *= scale[:, None].astype(y.dtype)
-        return cls(gram, right, sums.mean, square, scale, count)
+        return cls(gram, right, sums.mean, square, scale, count, sums.complete)
 
     def solve(self, penalty, exact=None):
         """Coefficients, and inverses of the matrices.

@@ -222,14 +222,20 @@ class PCARidge(Translator):
         return features, spread / sample_weight.sum(), chi2
 
     def _features(self, X, with_spread=True):
+        if not (with_spread or self._axes.shape[1]):
+            return self._source.scores(X), None
         scores, covariance, _ = self._source.posterior(X)
         features = with_products(scores, covariance, self._axes)
         if not with_spread:
             return features, None
         return features, spread_of(scores, covariance, self._axes)
 
-    def _predict_block(self, X):
-        return self._ridge.predict(self._features(X, with_spread=False)[0])
+    def _predict_into(self, X, out):
+        features, _ = self._features(X, with_spread=False)
+        same = out.dtype == self.coef_.dtype
+        flux = self._ridge.predict(features, out if same else None)
+        if not same:
+            out[:] = flux
 
     def _covariance_block(self, X):
         return self._ridge.covariance(*self._features(X))

@@ -1,6 +1,7 @@
 """Ridge regression of every target pixel with that pixel's own noise."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,11 +54,16 @@ class PixelRidge:
     coef_variance: np.ndarray
     coef_gain: float
 
-    def predict(self, features):
+    def predict(self, features, out=None):
         """Flux, shape (n, n_pixels), of features of shape (n, n_features)."""
-        flux = rowwise_matmul(features, self.coef)
-        flux += self.intercept
-        return flux
+        return rowwise_matmul(_with_one(features), self._all_coef, out)
+
+    @cached_property
+    def _all_coef(self):
+        return np.concatenate([self.coef, self.intercept[None]])
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k != "_all_coef"}
 
     def covariance(self, features, spread=None):
         """Covariance of the predicted flux: features, factors, coefficients.

@@ -7,9 +7,9 @@ import numpy as np
 from specxfer._threads import in_parallel
 from specxfer.linear._components import orthonormal
 from specxfer.linear._grams import packed_products
-from specxfer.linear._normal_equations import PIXELS, Tile
+from specxfer.linear._normal_equations import PIXELS, Tile, over_tiles
 
-FACTOR_STARS = 6000  # that shared residuals are looked for in
+FACTOR_STARS = 4000  # that shared residuals are looked for in
 FACTOR_PASSES = 4
 FEW = 20  # stars per feature, up to which a star's leverage is worked out in full
 
@@ -71,6 +71,7 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
     coef, diagonal, inverse = (a.astype(y.dtype) for a in solution)
     scale = equations.scale.astype(y.dtype)
     alike = diagonal.shape[1] == 1  # all pixels weigh stars alike
+    complete = equations.complete
     v = u.astype(y.dtype)
     own = star_weight.astype(y.dtype)
     n_rows = np.bincount(stars)[stars].astype(y.dtype)
@@ -89,6 +90,19 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
         if some.any():
             lever[:, some] = products @ inverse[:, place[pixels][some]]
         return lever
+
+    def add_complete(rows, pixels, block):
+        """Where all stars have all pixels alike, what is left over is one factor."""
+        s = own[rows]
+        lever = lever_of(rows, pixels)[:, 0]
+        hat = np.minimum(s * lever * n_rows[rows], 0.99)
+        left = v[rows] @ coef[:, pixels]
+        np.subtract(block.flux[:, pixels], left, out=left)
+        np.multiply(left, left, out=left)
+        sums[0, pixels] += (s / (1 - hat) ** 2) @ left
+        sums[1, pixels] += (s * lever).sum(dtype=float)
+        sums[3, pixels] += (s * hat).sum(dtype=float)
+        sums[4, pixels] += s.sum(dtype=float)
 
     def add(rows, pixels, block):
         tile = Tile(block, pixels, scatter)
@@ -114,7 +128,8 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
     pixels = [slice(at, at + PIXELS) for at in range(0, p, PIXELS)]
     for rows, block in y.iter_blocks(min(n_block, 2048)):
         products = packed_products(v[rows]) if exact.any() else None
-        in_parallel(lambda cols, r=rows, b=block: add(r, cols, b), pixels)
+        one = add_complete if alike and complete else add
+        in_parallel(lambda cols, f=one, r=rows, b=block: f(r, cols, b), pixels)
     total = np.where(sums[4] > 0, sums[4], 1)
     raw, share, noise, hat = sums[:4] / total
     return LeftOut(np.where(scale > 0, raw, 0), share, noise, hat)
@@ -160,27 +175,24 @@ def residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
     weight_sum = star_weight.sum()
     least = np.where(scatter > 0, scatter, np.inf)
 
+    scaled = np.empty(y.shape, y.dtype)
+    mean_weight = np.zeros(p)
+
+    def one(rows, pixels, block):
+        tile = Tile(block, pixels, scatter)
+        w = tile.weight
+        if tile.noise is None:  # nothing is known better
+            w /= least[pixels]
+        left = tile.residual(v[rows] @ coef[:, pixels])
+        np.copyto(left, 0, where=scatter[pixels] == 0)
+        w *= star_weight[rows, None].astype(y.dtype)
+        mean_weight[pixels] += _total(w)
+        np.multiply(left, np.sqrt(w), out=scaled[rows, pixels])
+
+    over_tiles(y, one)
     for _ in range(FACTOR_PASSES):
-        image, mean_weight = np.zeros((p, size)), np.zeros(p)
-        seen = basis.astype(y.dtype)
-        pixels = [slice(at, at + PIXELS) for at in range(0, p, PIXELS)]
-        for rows, block in y.iter_blocks(1024):
-            s = star_weight[rows, None].astype(y.dtype)
-            scaled = np.empty(block.shape, y.dtype)
-
-            def one(cols, rows=rows, block=block, s=s, scaled=scaled, mean=mean_weight):
-                tile = Tile(block, cols, scatter)
-                w = tile.weight
-                if tile.noise is None:  # nothing is known better
-                    w /= least[cols]
-                left = tile.residual(v[rows] @ coef[:, cols])
-                np.copyto(left, 0, where=scatter[cols] == 0)
-                np.multiply(left, np.sqrt(w), out=scaled[:, cols])
-                mean[cols] += (w * s).sum(axis=0)
-
-            in_parallel(one, pixels)
-            image += scaled.T @ ((scaled @ seen) * s)
-        image /= weight_sum
+        image = scaled.T @ (scaled @ basis.astype(y.dtype))
+        image = image.astype(float) / weight_sum
         values, rotation = np.linalg.eigh(basis.T @ image)
         directions = basis @ rotation[:, ::-1]
         basis = orthonormal(image)

@@ -78,6 +78,8 @@ class ScoreModel:
 
     def scores(self, X):
         """The scores alone, shape (n, n_components)."""
+        if not X.has_noise:
+            return self._without_noise(X.flux, None, scores_only=True)
         return self.posterior(X)[0]
 
     def truncated(self, n_components):
@@ -143,22 +145,22 @@ class ScoreModel:
         )
 
     # ------------------------------------------------------------------ posterior
-    def _without_noise(self, flux, _):
+    def _without_noise(self, flux, _, scores_only=False):
         """All stars have the mean noise: only masks make a difference."""
         k = len(self.loadings)
-        flux, loadings, weight = self._of_used(flux)
-        right = rowwise_matmul(flux, (loadings * weight).T)
-        chi2 = _row_sums(lambda rows: flux[rows] ** 2 * weight, len(flux))
-        whole, inverse = self._everything
-        n_valid = np.full(len(flux), flux.shape[1])
-        gaps = np.flatnonzero(~np.isfinite(chi2))
+        flux = self._residual(flux)
+        weighted, weight, whole, inverse, to_scores = self._everything
+        loadings = self._columns(self.loadings)
+        scores = rowwise_matmul(flux, to_scores).astype(float)
+        gaps = np.flatnonzero(~np.isfinite(scores[:, 0]))
+        if scores_only and not len(gaps):
+            return scores
         covariance = np.broadcast_to(inverse, (len(flux), k, k))
-        scores = rowwise_matmul(right.astype(float), inverse)
+        n_valid = np.full(len(flux), flux.shape[1])
         if len(gaps):
-            valid = np.isfinite(flux[gaps])
-            filled = np.where(valid, flux[gaps], 0)
-            right[gaps] = rowwise_matmul(filled, (loadings * weight).T)
-            chi2[gaps] = _row_sums(lambda rows: filled[rows] ** 2 * weight, len(gaps))
+            part = flux[gaps]
+            valid = np.isfinite(part)
+            flux[gaps] = np.where(valid, part, 0)
             n_valid[gaps] = valid.sum(axis=1)
             packed = np.repeat(whole[None], len(gaps), axis=0)
             taken_off(
@@ -168,13 +170,17 @@ class ScoreModel:
                 lambda i, pixels: weight[pixels],
             )
             covariance = covariance.copy()
-            scores[gaps], covariance[gaps] = _solved(packed, right[gaps])
-        right = right.astype(float)
+            right = rowwise_matmul(flux[gaps], weighted)
+            scores[gaps], covariance[gaps] = _solved(packed, right)
+        if scores_only:
+            return scores
+        right = rowwise_matmul(flux, weighted).astype(float)
+        chi2 = _row_sums(lambda rows: flux[rows] ** 2 * weight, len(flux))
         fitted = (scores * right).sum(axis=1) + (scores**2).sum(axis=1)
         return scores, covariance, (chi2 - fitted) / np.maximum(n_valid, 1)
 
     def _with_noise(self, flux, ivar):
-        residual, loadings, _ = self._of_used(flux)
+        residual, loadings = self._residual(flux), self._columns(self.loadings)
         ivar = self._columns(ivar)
         misfit = self._columns(self.misfit)
         n = len(flux)
@@ -252,15 +258,22 @@ class ScoreModel:
 
     @cached_property
     def _everything(self):
-        """``Lᵀ W L`` (packed) and S of a star without masks, of the mean noise."""
+        """For spectra of the mean noise, and without masks.
+
+        Weighted loadings (n_pixels, k), the weights, ``Lᵀ W L`` (packed), S, and what
+        a residual is multiplied with for its scores.
+        """
         loadings = self._columns(self.loadings)
         weight = 1 / (self._columns(self.misfit) + self._columns(self.noise))
-        gram = (loadings * weight) @ loadings.T
+        weighted = np.ascontiguousarray((loadings * weight).T)
+        gram = loadings @ weighted
         packed = gram[np.triu_indices(len(gram))]
-        return packed, np.linalg.inv(gram.astype(float) + np.eye(len(gram)))
+        inverse = np.linalg.inv(gram.astype(float) + np.eye(len(gram)))
+        to_scores = (weighted.astype(float) @ inverse).astype(loadings.dtype)
+        return weighted, weight, packed, inverse, to_scores
 
-    def _of_used(self, flux):
-        """Residuals from the mean, loadings and 1 / (misfit + noise), where used."""
+    def _residual(self, flux):
+        """Residuals from the mean, of the pixels that are used."""
         mean, flux = self._columns(self.mean), self._columns(flux)
         residual = np.empty(flux.shape, mean.dtype)
 
@@ -269,8 +282,7 @@ class ScoreModel:
             np.subtract(flux[rows], mean, out=residual[rows], casting="unsafe")
 
         in_parallel(one, range(0, len(flux), CHUNK))
-        weight = 1 / (self._columns(self.misfit) + self._columns(self.noise))
-        return residual, self._columns(self.loadings), weight
+        return residual
 
     def _columns(self, a):
         return a if self.used.all() else a[..., self.used]
