@@ -4,6 +4,7 @@ import numpy as np
 from scipy import linalg
 
 from specxfer._threads import in_parallel
+from specxfer.linear._algebra import CPU
 from specxfer.linear._grams import packed_products, taken_off, unpacked
 
 SMALL = 600  # pixels up to which the covariance is decomposed whole
@@ -109,9 +110,11 @@ class Residuals:
     noise : ndarray of shape (n_pixels_all,)
     used : ndarray of bool of shape (n_pixels_all,)
         Which pixels any star has: the n_pixels that count.
+    algebra : Algebra
     """
 
-    def __init__(self, X, star_weight, limit, mean, noise, used):
+    def __init__(self, X, star_weight, limit, mean, noise, used, algebra=CPU):
+        self._algebra = algebra
         self._X, self._star_weight, self._limit = X, star_weight, limit
         self._mean, self._noise, self._used = mean.astype(X.dtype), noise, used
         self.n_pixels, self.dtype = int(used.sum()), X.dtype
@@ -122,7 +125,7 @@ class Residuals:
     def sample(self, n):
         """The same for every m-th spectrum, about n of them."""
         some = slice(None, None, max(1, len(self) // n))
-        same = self._mean, self._noise, self._used
+        same = self._mean, self._noise, self._used, self._algebra
         return Residuals(
             self._X[some], self._star_weight[some], self._limit[some], *same
         )
@@ -136,8 +139,8 @@ class Residuals:
         for rows, spectra in self._X.iter_blocks(2048):
             residual, masked = self._of(spectra, rows, fill)
             gaps |= masked
-            weight = self._star_weight[rows, None].astype(self.dtype)
-            image += residual.T @ ((residual @ block) * weight)
+            weight = self._star_weight[rows].astype(self.dtype)
+            image += self._algebra.gram_times(residual, weight, block)
             total += weight.sum(dtype=float)
         return image / total, gaps
 

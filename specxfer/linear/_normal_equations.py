@@ -6,6 +6,7 @@ import numpy as np
 from scipy import linalg
 
 from specxfer._threads import in_parallel
+from specxfer.linear._algebra import CPU, Algebra
 from specxfer.linear._grams import SmoothGrams, packed_products, taken_off, unpacked
 
 JITTER = 1e-10  # keeps normal equations solvable at alpha = 0, relative to their trace
@@ -119,6 +120,7 @@ class NormalEquations:
         Stars, by their weight, that have the pixel.
     complete : bool
         Whether there is neither noise nor a masked pixel.
+    algebra : Algebra
     """
 
     gram: np.ndarray
@@ -128,6 +130,7 @@ class NormalEquations:
     scale: np.ndarray
     count: np.ndarray
     complete: bool = False
+    algebra: Algebra = CPU
 
     @property
     def alike(self):
@@ -135,7 +138,7 @@ class NormalEquations:
         return self.gram.strides[0] == 0
 
     @classmethod
-    def of(cls, u, y, sums, star_weight, scatter):
+    def of(cls, u, y, sums, star_weight, scatter, algebra=CPU):
         """Accumulate them in one pass over the target.
 
         Parameters
@@ -146,6 +149,7 @@ class NormalEquations:
         sums : PixelSums
         star_weight : ndarray of shape (n,)
         scatter : ndarray of shape (n_pixels,)
+        algebra : Algebra, optional
         """
         k, p = u.shape[1], y.shape[1]
         v = u.astype(y.dtype)
@@ -160,7 +164,7 @@ class NormalEquations:
         def add_complete(rows, pixels, block):
             left = block.flux[:, pixels] - sums.mean[pixels]
             s = star_weight[rows].astype(y.dtype)
-            right[:, pixels] += (v[rows] * s[:, None]).T @ left
+            right[:, pixels] += algebra.matmul((v[rows] * s[:, None]).T, left)
             np.multiply(left, left, out=left)
             square[pixels] += s @ left
 
@@ -175,11 +179,12 @@ class NormalEquations:
             total[pixels] += tile.weight.sum(axis=0, dtype=float)
             left = tile.residual(sums.mean[pixels])
             weighted = left * tile.weight
-            right[:, pixels] += v[rows].T @ weighted
+            right[:, pixels] += algebra.matmul(v[rows].T, weighted)
             weighted *= left
             square[pixels] += weighted.sum(axis=0, dtype=float)
             if len(products):
-                sum_of_others[pixels] += tile.weight[others[rows]].T @ products
+                weight = tile.weight[others[rows]].T
+                sum_of_others[pixels] += algebra.matmul(weight, products)
 
         pixels = [slice(at, at + PIXELS) for at in range(0, p, PIXELS)]
         for rows, block in y.iter_blocks(ROWS):
@@ -199,7 +204,7 @@ class NormalEquations:
                 gram = gram + sum_of_others
         if gram.strides[0] != 0:
             gram *= scale[:, None].astype(y.dtype)
-        return cls(gram, right, sums.mean, square, scale, count, sums.complete)
+        return cls(gram, right, sums.mean, square, scale, count, sums.complete, algebra)
 
     def solve(self, penalty, exact=None):
         """Coefficients, and inverses of the matrices.
@@ -231,7 +236,7 @@ class NormalEquations:
             full[:, np.arange(k), np.arange(k)] += (
                 penalty.T + (JITTER * trace + (trace == 0))[:, None]
             )
-            return np.linalg.inv(full)
+            return self.algebra.inv(full)
 
         if self.alike and penalty.shape[1] == 1:
             inv = inverted(slice(0, 1), penalty)[0]

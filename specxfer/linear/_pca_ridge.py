@@ -59,6 +59,9 @@ class PCARidge(Translator):
     random_state : int, RandomState instance or None, default=0
         Starts the search for components. The result depends on it by less than
         `tol`.
+    device : str or torch.device, default="cpu"
+        Where the products of the fit are computed: "cpu" by numpy, anything else by
+        torch, for instance "cuda". Predictions always are on the CPU.
 
     Attributes
     ----------
@@ -129,6 +132,7 @@ class PCARidge(Translator):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
+        "device": [str, object],
     }
 
     def __init__(
@@ -143,6 +147,7 @@ class PCARidge(Translator):
         max_iter=20,
         tol=1e-4,
         random_state=0,
+        device="cpu",
     ):
         self.n_components = n_components
         self.alpha = alpha
@@ -153,6 +158,7 @@ class PCARidge(Translator):
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
+        self.device = device
 
     def _fit_source(self, source, sample_weight, given):
         self.pca_ = SpectralPCA(
@@ -160,6 +166,7 @@ class PCARidge(Translator):
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=self.random_state,
+            device=self.device,
         )
         self.pca_._check_X(source, reset=True)
         self.pca_._fit(source, sample_weight)
@@ -180,6 +187,7 @@ class PCARidge(Translator):
             alpha_per_pixel=self.alpha_per_pixel,
             n_factors=self.n_factors,
             random_state=self.random_state,
+            device=self.device,
         )
         stars = star_codes(X, y)
         ridge._fit_features(

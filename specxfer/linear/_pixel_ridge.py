@@ -8,6 +8,7 @@ import numpy as np
 from specxfer._exact import exact_matmul, rowwise_matmul
 from specxfer._pixel_sums import PixelSums
 from specxfer.covariance import LowRankCovariance
+from specxfer.linear._algebra import CPU
 from specxfer.linear._at_reference import AtReference
 from specxfer.linear._normal_equations import (
     NormalEquations,
@@ -127,7 +128,7 @@ class Problem:
     learns: bool
 
     @classmethod
-    def of(cls, features, y, star_weight, alpha, change=None, sums=None):
+    def of(cls, features, y, star_weight, alpha, change=None, sums=None, algebra=CPU):
         """From features and target, in two passes over it.
 
         Parameters
@@ -138,6 +139,7 @@ class Problem:
         alpha : float, ndarray or "auto"
         change : ResolutionChange, optional
         sums : PixelSums, optional
+        algebra : Algebra, optional
         """
         u = _with_one(features)
         k, p = u.shape[1], y.shape[1]
@@ -152,7 +154,7 @@ class Problem:
                 scatter, coef, deviation = first_fit(u, y, sums, star_weight, penalty)
             if learns and k > 1:
                 turn = turned(u, star_weight, coef, deviation)
-        equations = NormalEquations.of(u @ turn, y, sums, star_weight, scatter)
+        equations = NormalEquations.of(u @ turn, y, sums, star_weight, scatter, algebra)
         return cls(u, turn, y, scatter, equations, learns and k > 1)
 
     @property
@@ -185,6 +187,7 @@ def fit_pixel_ridge(
     select="gcv",
     per_pixel=False,
     sums=None,
+    algebra=CPU,
 ):
     """Fit a `PixelRidge`.
 
@@ -217,6 +220,8 @@ def fit_pixel_ridge(
         Whether each pixel has its own.
     sums : PixelSums, optional
         Those of y, if they are at hand.
+    algebra : Algebra, optional
+        Where products are computed.
 
     Returns
     -------
@@ -224,7 +229,7 @@ def fit_pixel_ridge(
     alpha : float, ndarray of shape (n_pixels,) or None
         The one taken; None if penalties are learnt.
     """
-    problem = Problem.of(features, y, star_weight, alpha, change, sums)
+    problem = Problem.of(features, y, star_weight, alpha, change, sums, algebra)
     u, v, y, turn = problem.u, problem.v, problem.y, problem.turn
     scatter, equations, learns = problem.scatter, problem.equations, problem.learns
     scale, k = equations.scale, u.shape[1]

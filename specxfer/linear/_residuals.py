@@ -96,7 +96,7 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
         s = own[rows]
         lever = lever_of(rows, pixels)[:, 0]
         hat = np.minimum(s * lever * n_rows[rows], 0.99)
-        left = v[rows] @ coef[:, pixels]
+        left = equations.algebra.matmul(v[rows], coef[:, pixels])
         np.subtract(block.flux[:, pixels], left, out=left)
         np.multiply(left, left, out=left)
         sums[0, pixels] += (s / (1 - hat) ** 2) @ left
@@ -107,7 +107,7 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
     def add(rows, pixels, block):
         tile = Tile(block, pixels, scatter)
         lever = lever_of(rows, pixels)
-        left = tile.residual(v[rows] @ coef[:, pixels])
+        left = tile.residual(equations.algebra.matmul(v[rows], coef[:, pixels]))
         w = tile.weight
         w *= own[rows, None]
         hat = w * lever

@@ -8,6 +8,7 @@ import numpy as np
 from specxfer._exact import rowwise_matmul
 from specxfer._noise_profile import NoiseProfile
 from specxfer._threads import in_parallel
+from specxfer.linear._algebra import CPU
 from specxfer.linear._components import (
     CHUNK,
     Residuals,
@@ -328,7 +329,7 @@ def _solved(packed, right):
 
 
 # ------------------------------------------------------------------------- fitting
-def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
+def fit_scores(X, star_weight, n_components, max_iter, tol, rng, algebra=CPU):
     """Fit a `ScoreModel`.
 
     Weighted principal components of the source: masked pixels are filled from the
@@ -348,6 +349,7 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
         Relative change of the variance captured at which to stop.
     rng : numpy.random.RandomState
         Starts the search for components.
+    algebra : Algebra, optional
 
     Returns
     -------
@@ -359,7 +361,7 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
     amplitude, usual = _usual_weight(X, profile)
     limit = np.where(usual > 0, 0.01 * usual, np.inf).astype(X.dtype)
     mean, variance, noise, used, star_weight = _moments(X, star_weight, usual, limit)
-    source = Residuals(X, star_weight, limit, mean, noise, used)
+    source = Residuals(X, star_weight, limit, mean, noise, used, algebra)
     k = max(1, min(n_components, np.count_nonzero(star_weight) - 1, source.n_pixels))
     basis, values, n_iter = leading_components(source, k, max_iter, tol, rng)
     k = max(1, min(k, np.count_nonzero(values > 1e-12 * values[0])))  # the rank

@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from specxfer._exact import rowwise_matmul
+from specxfer.linear._algebra import Algebra
 from specxfer.linear._score_array import Scores
 from specxfer.linear._scores import BLOCK, fit_scores
 from specxfer.preprocessing._transformer import SpectraTransformer
@@ -35,6 +36,9 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         components and their limit is about its square root.
     random_state : int, RandomState instance or None, default=0
         Starts the search for components.
+    device : str or torch.device, default="cpu"
+        Where the products of the fit are computed: "cpu" by numpy, anything else by
+        torch, for instance "cuda". Predictions always are on the CPU.
 
     Attributes
     ----------
@@ -95,13 +99,17 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
+        "device": [str, object],
     }
 
-    def __init__(self, n_components=50, *, max_iter=30, tol=1e-6, random_state=0):
+    def __init__(
+        self, n_components=50, *, max_iter=30, tol=1e-6, random_state=0, device="cpu"
+    ):
         self.n_components = n_components
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
+        self.device = device
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -139,7 +147,13 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
     def _fit(self, X, weight):
         rng = check_random_state(self.random_state)
         self._model, self.n_iter_ = fit_scores(
-            X, weight, self.n_components, self.max_iter, self.tol, rng
+            X,
+            weight,
+            self.n_components,
+            self.max_iter,
+            self.tol,
+            rng,
+            Algebra(self.device),
         )
         return self
 

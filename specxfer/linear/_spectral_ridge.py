@@ -10,6 +10,7 @@ from sklearn.utils.validation import validate_data
 from specxfer._stars import star_codes
 from specxfer.base import Translator
 from specxfer.covariance import LowRankCovariance
+from specxfer.linear._algebra import Algebra
 from specxfer.linear._pixel_ridge import fit_pixel_ridge
 from specxfer.linear._score_array import Scores
 from specxfer.spectra import Spectra, as_plain
@@ -48,6 +49,9 @@ class SpectralRidge(Translator):
         together.
     random_state : int, RandomState instance or None, default=0
         Starts the search for these.
+    device : str or torch.device, default="cpu"
+        Where the products of the fit are computed: "cpu" by numpy, anything else by
+        torch, for instance "cuda". Predictions always are on the CPU.
 
     Attributes
     ----------
@@ -94,6 +98,7 @@ class SpectralRidge(Translator):
         "alpha_per_pixel": ["boolean"],
         "n_factors": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state"],
+        "device": [str, object],
     }
 
     def __init__(
@@ -104,12 +109,14 @@ class SpectralRidge(Translator):
         alpha_per_pixel=False,
         n_factors=20,
         random_state=0,
+        device="cpu",
     ):
         self.alpha = alpha
         self.select = select
         self.alpha_per_pixel = alpha_per_pixel
         self.n_factors = n_factors
         self.random_state = random_state
+        self.device = device
 
     def _check_source(self, X, reset):
         """Features as nameless spectra, with their covariance where they bring it."""
@@ -157,6 +164,7 @@ class SpectralRidge(Translator):
             select=self.select,
             per_pixel=self.alpha_per_pixel,
             sums=sums,
+            algebra=Algebra(self.device),
         )
         lever = self._ridge.leverage(features)
         self._limit = max(float(np.quantile(lever, 0.999, method="higher")), 1e-12)
