@@ -42,6 +42,8 @@ def leading_components(source, k, max_iter, tol, rng):
         Their variances.
     n_iter : int
         Passes over all the data.
+    gaps : bool
+        Whether any pixel had to be filled.
     """
     p = source.n_pixels
     if p <= SMALL:
@@ -54,9 +56,9 @@ def leading_components(source, k, max_iter, tol, rng):
         first = FIRST_PASSES
     sample = source.sample(FIRST_STARS)
     if first and len(sample) > 2 * size and len(sample) < len(source):
-        basis, values, _ = _search(sample, k, first, tol, basis, values)
-    basis, values, n_iter = _search(source, k, max_iter, tol, basis, values)
-    return basis[:, :k], values[:k], n_iter
+        basis, values, *_ = _search(sample, k, first, tol, basis, values)
+    basis, values, n_iter, gaps = _search(source, k, max_iter, tol, basis, values)
+    return basis[:, :k], values[:k], n_iter, gaps
 
 
 def _search(source, k, max_iter, tol, basis, values):
@@ -88,7 +90,7 @@ def _search(source, k, max_iter, tol, basis, values):
         block = orthonormal(block)
         block -= span @ (span.T @ block)
         block = orthonormal(block)
-    return basis, values, n_iter
+    return basis, values, n_iter, gaps
 
 
 def _eigh(a):
@@ -116,7 +118,7 @@ class Residuals:
     def __init__(self, X, star_weight, limit, mean, noise, used, algebra=CPU):
         self._algebra = algebra
         self._X, self._star_weight, self._limit = X, star_weight, limit
-        self._mean, self._noise, self._used = mean.astype(X.dtype), noise, used
+        self.mean, self._noise, self._used = mean.astype(X.dtype), noise, used
         self.n_pixels, self.dtype = int(used.sum()), X.dtype
 
     def __len__(self):
@@ -125,14 +127,18 @@ class Residuals:
     def sample(self, n):
         """The same for every m-th spectrum, about n of them."""
         some = slice(None, None, max(1, len(self) // n))
-        same = self._mean, self._noise, self._used, self._algebra
+        same = self.mean, self._noise, self._used, self._algebra
         return Residuals(
             self._X[some], self._star_weight[some], self._limit[some], *same
         )
 
     def covariance_times(self, block, basis, values):
-        """The covariance times a block, and whether any pixel had to be filled."""
-        image = np.zeros(block.shape)
+        """The covariance times a block, and whether any pixel had to be filled.
+
+        If so the mean moves to that of the filled spectra, which is what they are
+        filled about the next time.
+        """
+        image, shift = np.zeros(block.shape), np.zeros(len(block))
         total, gaps = 0.0, False
         block = block.astype(self.dtype)
         fill = self._filler(basis, values)
@@ -142,14 +148,43 @@ class Residuals:
             weight = self._star_weight[rows].astype(self.dtype)
             image += self._algebra.gram_times(residual, weight, block)
             total += weight.sum(dtype=float)
-        return image / total, gaps
+            shift += weight @ residual
+        image /= total
+        if gaps:
+            shift /= total
+            image -= np.outer(shift, shift @ block)
+            self.mean = self.mean.copy()
+            self.mean[self._used] += shift.astype(self.dtype)
+        return image, gaps
+
+    def left_over(self, basis, values):
+        """Mean square of what components leave of each pixel, where it is observed."""
+        square, count = np.zeros((2, self.n_pixels))
+        fill = self._filler(basis, values)
+        basis = basis.astype(self.dtype)
+        for rows, spectra in self._X.iter_blocks(2048):
+            residual, _ = self._of(spectra, rows, fill)
+            left = residual - (residual @ basis) @ basis.T
+            np.multiply(left, left, out=left)
+            weight = self._star_weight[rows].astype(self.dtype)
+            flux, ivar = self._columns(spectra.flux), self._columns(spectra.ivar)
+            good = trusted(flux, ivar, self._limit[rows])
+            if good is None:
+                count += weight.sum(dtype=float)
+            else:
+                np.copyto(left, 0, where=~good)
+                count += weight @ good.astype(self.dtype)
+            square += weight @ left
+        return square / np.where(count > 0, count, 1)
+
+    def _columns(self, a):
+        if a is None or self.n_pixels == len(self._used):
+            return a
+        return a[:, self._used]
 
     def _of(self, spectra, rows, fill):
-        flux, ivar = spectra.flux, spectra.ivar
-        if self.n_pixels < len(self._used):
-            flux = flux[:, self._used]
-            ivar = None if ivar is None else ivar[:, self._used]
-        mean = self._mean[self._used]
+        flux, ivar = self._columns(spectra.flux), self._columns(spectra.ivar)
+        mean = self.mean[self._used]
         limit = self._limit[rows]
         residual = np.empty(flux.shape, flux.dtype)
 

@@ -62,23 +62,28 @@ class SmoothGrams:
         low, high = (given.min(), given.max()) if len(given) else (1.0, 1.0)
         # beyond these the weight is a, or 1 / c, to the precision wanted
         self._limits = PRECISION / high, 1 / (PRECISION * low)
-        self._middle = np.sqrt(low * high)
         x = self._coordinate(c)
         self._range = (x.min(), x.max()) if len(x) else (0.0, 0.0)
-        half = (self._range[1] - self._range[0]) / 2
-        rho = np.pi / max(half, 1e-3) + np.hypot(1, np.pi / max(half, 1e-3))
+        half = max((self._range[1] - self._range[0]) / 2, 1e-3)
+        rho = np.pi / half + np.hypot(1, np.pi / half)
         n_nodes = 1 + int(np.ceil(-np.log(PRECISION) / np.log(rho)))
         angle = (np.arange(n_nodes) + 0.5) * np.pi / n_nodes
-        self._t = np.cos(angle)
+        self._half, self._t = half, np.cos(angle)
         self._signs = (-1.0) ** np.arange(n_nodes) * np.sin(angle)
-        self.k = v.shape[1]
-        i, j = np.triu_indices(self.k)
+        upper = np.triu_indices(v.shape[1])
+
+        def at_node(at):
+            w = (s * a / (1 + at * a)).astype(v.dtype)
+            return (v.T @ (v * w[:, None]))[upper]
+
         at_nodes = np.exp(np.mean(self._range) + half * self._t)
-        self._packed = np.empty((n_nodes, len(i)), v.dtype)
-        for node, at in enumerate(at_nodes):
-            # relative to a star of middling noise: of one order at all nodes
-            w = s * a * (1 + at * self._middle) / (1 + at * a)
-            self._packed[node] = (v.T @ (v * w[:, None].astype(v.dtype)))[i, j]
+        self._packed = np.stack(in_parallel(at_node, at_nodes))
+        # the sizes of the sums differ by orders of magnitude: their logarithms and
+        # their shapes are interpolated apart
+        size = self._packed[:, upper[0] == upper[1]].sum(axis=1, dtype=float)
+        size = np.maximum(size, np.finfo(v.dtype).tiny)
+        self._log_size = np.log(size)
+        self._packed /= size[:, None].astype(v.dtype)
 
     def _coordinate(self, c):
         return np.log(np.clip(np.asarray(c, dtype=float), *self._limits))
@@ -91,14 +96,13 @@ class SmoothGrams:
     def packed(self, c):
         """The sums at each c, packed, (m, k (k + 1) / 2)."""
         x = self._coordinate(c)
-        middle = np.mean(self._range)
-        half = max((self._range[1] - self._range[0]) / 2, 1e-300)
-        distance = ((x - middle) / half)[:, None] - self._t
+        distance = ((x - np.mean(self._range)) / self._half)[:, None] - self._t
         hit = np.abs(distance) < 1e-13
         terms = self._signs / np.where(hit, 1, distance)
         terms = np.where(hit.any(axis=1, keepdims=True), hit, terms)
-        terms /= (terms.sum(axis=1) * (1 + np.exp(x) * self._middle))[:, None]
-        return rowwise_matmul(terms, self._packed)
+        terms /= terms.sum(axis=1, keepdims=True)
+        size = np.exp((terms * self._log_size).sum(axis=1))
+        return rowwise_matmul(terms * size[:, None], self._packed)
 
 
 def taken_off(packed, masked, v, weight):

@@ -363,7 +363,7 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng, algebra=CPU):
     mean, variance, noise, used, star_weight = _moments(X, star_weight, usual, limit)
     source = Residuals(X, star_weight, limit, mean, noise, used, algebra)
     k = max(1, min(n_components, np.count_nonzero(star_weight) - 1, source.n_pixels))
-    basis, values, n_iter = leading_components(source, k, max_iter, tol, rng)
+    basis, values, n_iter, gaps = leading_components(source, k, max_iter, tol, rng)
     k = max(1, min(k, np.count_nonzero(values > 1e-12 * values[0])))  # the rank
     components = basis[:, :k].T
     components *= np.sign(components[np.arange(k), np.abs(components).argmax(axis=1)])[
@@ -375,7 +375,12 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng, algebra=CPU):
     true = np.maximum(true, np.maximum(0.01 * observed, floor))
     loadings = np.zeros((k, len(mean)))
     loadings[:, used] = np.sqrt(true)[:, None] * components
-    misfit = variance - noise - (loadings**2).sum(axis=0)
+    left = variance[used] - observed @ components**2
+    if gaps:  # other stars have other pixels: only residuals can be compared
+        left = source.left_over(basis[:, :k], values[:k])
+        mean = source.mean
+    misfit = np.zeros(len(mean))
+    misfit[used] = left + (observed - true) @ components**2 - noise[used]
     misfit = np.maximum(misfit, np.maximum(1e-3 * noise, floor))
     as_data = [a.astype(X.dtype) for a in (mean, loadings, misfit, noise)]
     given = amplitude[amplitude > 0]

@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
@@ -202,7 +202,7 @@ def checked_alpha(alpha):
     """ "auto", a number, or a sorted array of numbers."""
     if isinstance(alpha, (str, Real)):
         return alpha
-    alpha = check_array(alpha, ensure_2d=False, dtype=float, input_name="alpha")
+    alpha = np.asarray(alpha, dtype=float)
     if alpha.ndim != 1 or not len(alpha) or (alpha < 0).any():
         raise ValueError(
             f"alpha={alpha!r}; expected a number, or a list of numbers of 0 or more."
