@@ -26,6 +26,11 @@ class LowRankCovariance:
         Directions in which the fluxes err together.
     diagonal : ndarray of shape (n_spectra, n_pixels) or (n_pixels,)
         Variance of what is left, independent from pixel to pixel.
+    amplitude : ndarray of shape (n_spectra, n_pixels), optional
+        What spectrum `i` has the directions `scaled` multiplied with, pixel by pixel:
+        how strong its own lines are.
+    scaled : ndarray of bool of shape (r,), optional
+        Which directions that is. Needed with `amplitude`.
 
     Examples
     --------
@@ -39,6 +44,8 @@ class LowRankCovariance:
     core: np.ndarray
     basis: np.ndarray
     diagonal: np.ndarray
+    amplitude: np.ndarray | None = None
+    scaled: np.ndarray | None = None
 
     form = "low rank + diagonal"
 
@@ -57,8 +64,15 @@ class LowRankCovariance:
         diagonal = self.diagonal
         if diagonal.ndim == 2:
             diagonal = diagonal[rows]
+        amplitude = self.amplitude
+        if amplitude is not None:
+            amplitude = take(amplitude, rows, cols)
         return LowRankCovariance(
-            self.core[rows], self.basis[:, cols], diagonal[..., cols]
+            self.core[rows],
+            self.basis[:, cols],
+            diagonal[..., cols],
+            amplitude,
+            self.scaled,
         )
 
     def on(self, bases, mix=None):
@@ -85,6 +99,8 @@ class LowRankCovariance:
             core.astype(self.core.dtype),
             bases.reshape(m * r, n_pixels).astype(self.basis.dtype),
             self.diagonal,
+            self.amplitude,
+            None if self.scaled is None else np.tile(self.scaled, m),
         )
 
     def functional_variance(self, weights):
@@ -104,8 +120,9 @@ class LowRankCovariance:
         known = np.isfinite(self.basis).all(axis=0) & np.isfinite(self.diagonal)
         basis = np.where(np.isfinite(self.basis), self.basis, 0)
         diagonal = np.atleast_2d(np.where(known, self.diagonal, 0))
-        if weights.ndim == 3:
-            along = np.einsum("rp,npm->nrm", basis, weights)
+        if weights.ndim == 3 or self.amplitude is not None:
+            weights = weights if weights.ndim == 3 else weights[None]
+            along = self._along(basis, weights)
             own = np.einsum("np,npm->nm", diagonal, weights**2)
         else:
             along = (basis @ weights)[None]
@@ -116,17 +133,40 @@ class LowRankCovariance:
             variance[np.broadcast_to(asked.any(axis=1), variance.shape)] = np.nan
         return variance
 
+    def _along(self, basis, weights):
+        """Sums of each direction, (n_spectra or 1, r, m), of weights of 3 axes."""
+        if self.amplitude is None:
+            return np.einsum("rp,npm->nrm", basis, weights)
+        used = np.flatnonzero((weights != 0).any(axis=(0, 2)))
+        basis, weights = basis[:, used], weights[:, used]
+        amplitude = self.amplitude[:, used, None]
+        along = np.empty((len(self), len(basis), weights.shape[2]))
+        along[:, ~self.scaled] = np.matmul(basis[~self.scaled], weights)
+        along[:, self.scaled] = np.matmul(basis[self.scaled], amplitude * weights)
+        return along
+
     def variance(self):
         """Variance of each pixel, shape (n_spectra, n_pixels)."""
         n, p = len(self), self.basis.shape[1]
         i, j = np.triu_indices(len(self.basis))
         twice = np.where(i == j, 1, 2)
         packed = self.core[:, i, j] * twice
-        variance = np.empty((n, p), dtype=self.basis.dtype)
+        scaled = np.zeros(len(self.basis), bool) if self.scaled is None else self.scaled
+        n_scaled = scaled[i].astype(int) + scaled[j]
+        variance = np.zeros((n, p), dtype=self.basis.dtype)
         step = max(1, 2**24 // max(1, len(i)))  # products of 64 MiB at a time
         for a in range(0, p, step):
-            part = self.basis[:, a : a + step]
-            variance[:, a : a + step] = exact_matmul(packed, part[i] * part[j])
+            pixels = slice(a, a + step)
+            part = self.basis[:, pixels]
+            for k in np.unique(n_scaled):
+                these = n_scaled == k
+                if not packed[:, these].any():
+                    continue
+                products = part[i[these]] * part[j[these]]
+                share = exact_matmul(packed[:, these], products)
+                if k:
+                    share *= self.amplitude[:, pixels] ** k
+                variance[:, pixels] += share
         return variance + self.diagonal
 
     def draw(self, i, n_draws, rng):
@@ -144,7 +184,10 @@ class LowRankCovariance:
         """
         values, vectors = np.linalg.eigh(self.core[i].astype(float))
         root = vectors * np.sqrt(np.maximum(values, 0))
-        together = rng.standard_normal((n_draws, len(values))) @ root.T @ self.basis
+        basis = self.basis
+        if self.amplitude is not None:
+            basis = np.where(self.scaled[:, None], basis * self.amplitude[i], basis)
+        together = rng.standard_normal((n_draws, len(values))) @ root.T @ basis
         alone = np.sqrt(self.diagonal if self.diagonal.ndim == 1 else self.diagonal[i])
         return together + alone * rng.standard_normal((n_draws, len(alone)))
 
@@ -164,6 +207,10 @@ class LowRankCovariance:
         if self.diagonal.ndim != other.diagonal.ndim:
             return False
         pairs = [(self.basis, other.basis)]
+        if (self.scaled is None) != (other.scaled is None):
+            return False
+        if self.scaled is not None:
+            pairs.append((self.scaled, other.scaled))
         if self.diagonal.ndim == 1:
             pairs.append((self.diagonal, other.diagonal))
         return all(a is b or np.array_equal(a, b, equal_nan=True) for a, b in pairs)
@@ -191,7 +238,10 @@ class LowRankCovariance:
         if diagonal.ndim == 2:
             diagonal = np.concatenate([c.diagonal for c in covariances])
         core = np.concatenate([c.core for c in covariances])
-        return LowRankCovariance(core, first.basis, diagonal)
+        amplitude = first.amplitude
+        if amplitude is not None:
+            amplitude = np.concatenate([c.amplitude for c in covariances])
+        return LowRankCovariance(core, first.basis, diagonal, amplitude, first.scaled)
 
 
 def _quadratic(along, core):

@@ -213,7 +213,12 @@ class TargetWindow(MetaTranslator):
         # The diagonal alone says that a pixel is unknown: NaN in the basis would
         # spread through sums of pixels.
         basis = spread(covariance.basis, self.pixels_, 0)
-        return LowRankCovariance(covariance.core, basis, diagonal)
+        amplitude = covariance.amplitude
+        if amplitude is not None:
+            amplitude = spread(amplitude, self.pixels_, 0)
+        return LowRankCovariance(
+            covariance.core, basis, diagonal, amplitude, covariance.scaled
+        )
 
 
 def _n_pixels(y):

@@ -8,6 +8,7 @@ from scipy import linalg
 from specxfer._exact import exact_matmul
 from specxfer.covariance import LowRankCovariance
 from specxfer.linear._at_reference import AtReference
+from specxfer.linear._scatter import LineScatter, ScatterSums
 from specxfer.linear._scores import orthonormal
 
 JITTER = 1e-10  # keeps normal equations solvable at alpha = 0, relative to their trace
@@ -22,7 +23,10 @@ class PixelRidge:
     coef : ndarray of shape (n_features, n_pixels)
     intercept : ndarray of shape (n_pixels,)
     scatter : ndarray of shape (n_pixels,)
-        Intrinsic variance: what the features cannot tell, noise taken off.
+        Intrinsic variance of the mean star: what the features cannot tell, noise taken
+        off.
+    line_scatter : LineScatter
+        The same of any star.
     factors : ndarray of shape (n_factors, n_pixels)
         The part of `scatter` that pixels share, ``factors.T @ factors``.
     gram_inverse : ndarray of shape (n_features + 1, n_features + 1)
@@ -39,6 +43,7 @@ class PixelRidge:
     coef: np.ndarray
     intercept: np.ndarray
     scatter: np.ndarray
+    line_scatter: LineScatter
     factors: np.ndarray
     gram_inverse: np.ndarray
     coef_variance: np.ndarray
@@ -64,21 +69,31 @@ class PixelRidge:
         """
         n, k = features.shape
         k = 0 if spread is None else k
-        r = k + len(self.factors)
+        q = len(self.factors)
+        r = k + 2 * q  # the factors of the coefficients' errors, and of the scatter
         core = np.zeros((n, r, r), dtype=self.coef.dtype)
         if k:
             core[:, :k, :k] = spread
         lever = self.leverage(features)
-        core[:, range(k, r), range(k, r)] = 1 + self.coef_gain * lever[:, None]
+        core[:, range(k, k + q), range(k, k + q)] = self.coef_gain * lever[:, None]
+        core[:, range(k + q, r), range(k + q, r)] = 1
         together = (self.factors**2).sum(axis=0)
         alone = np.maximum(self.scatter - together, 0)
+        square = self._relative_scatter(features)
         own = np.maximum(self.coef_variance - self.coef_gain * together, 0)
-        diagonal = np.outer(lever, own) + alone
+        diagonal = np.outer(lever, own) + alone * square
         return LowRankCovariance(
             core,
-            np.concatenate([self.coef[:k], self.factors]),
+            np.concatenate([self.coef[:k], self.factors, self.factors]),
             diagonal.astype(self.coef.dtype),
+            np.sqrt(square),
+            np.arange(r) >= k + q,
         )
+
+    def _relative_scatter(self, features):
+        """Scatter of each star over that of the mean star, (n, n_pixels)."""
+        flux = self.predict(features).astype(self.coef.dtype)
+        return _relative(self.line_scatter.variance(flux), self.scatter)
 
     def leverage(self, features):
         """How far each star is from the training stars' middle, shape (n,)."""
@@ -136,18 +151,31 @@ def fit_pixel_ridge(
         penalty = np.median(penalties, axis=1)
     coef, inverse = _solve(gram, right, penalties)
     del gram, penalties
-    scatter, coef_share, noise, hat = _leave_one_star_out(
+    sums, coef_share, noise, hat = _leave_one_star_out(
         v, y, star_weight, scatter, coef, inverse.astype(y.dtype), scale, stars
     )
     del inverse
     if learns:  # scatter that pixels share looks like signal in some direction
-        scatter *= ((1 - hat) / (1 - _mean_hat(v, star_weight, stars))) ** 2
+        sums.excess *= ((1 - hat) / (1 - _mean_hat(v, star_weight, stars))) ** 2
     mean_inverse = turn @ _shared_inverse(v, star_weight, penalty) @ turn.T
     typical = np.average(_leverage(u, mean_inverse), weights=star_weight)
     coef = turn @ coef
-    scatter -= np.einsum("kp,kl,lp->p", coef[:-1], spread, coef[:-1], optimize=True)
-    scatter = np.maximum(scatter, 0)
-    factors = _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng)
+    sums.take_off(
+        np.einsum("kp,kl,lp->p", coef[:-1], spread, coef[:-1], optimize=True)
+    )
+    if y.has_noise:
+        unit = 0.5
+    else:  # how far squares scatter follows from their mean
+        usual = np.maximum(sums.excess[0] / np.maximum(sums.moments[0], 1), 1e-20)
+        unit = 0.5 / usual**2
+    line_scatter = sums.solve(unit)
+    scatter = sums.mean(line_scatter)
+    line_scatter = LineScatter(
+        line_scatter.flat.astype(y.dtype), line_scatter.line.astype(y.dtype)
+    )
+    factors = _residual_factors(
+        u, y, star_weight, scatter, line_scatter, coef, max_factors, rng
+    )
     coef_variance = coef_share / typical
     scattered = scatter > 0
     gain = coef_variance[scattered] / (scatter + noise)[scattered]
@@ -156,11 +184,16 @@ def fit_pixel_ridge(
         coef[:-1].astype(dtype),
         coef[-1].astype(dtype),
         scatter.astype(dtype),
+        line_scatter,
         factors.astype(dtype),
         mean_inverse,
         coef_variance.astype(dtype),
         float(np.median(gain)) if len(gain) else 0.0,
     )
+
+
+def _relative(variance, mean):
+    return np.divide(variance, mean, out=np.ones_like(variance), where=mean > 0)
 
 
 def _with_one(features):
@@ -365,29 +398,33 @@ def _rows_of_products(n_packed):
 
 
 def _leave_one_star_out(u, y, star_weight, scatter, coef, inverse, scale, stars):
-    """Scatter from the residuals of stars left out, and what else they consist of.
+    """Sums of squared residuals of stars left out, and what else they consist of.
 
     The rows of one star have nearly the same features, so leaving them out together
     divides their residuals by 1 − m h, with m rows of leverage h each.
 
-    Returns the scatter, the coefficients' share of the variance, the mean noise, and
-    the mean leverage of a star, each (n_pixels,).
+    Returns sums of what is scatter, and the coefficients' share of the variance, the
+    mean noise, and the mean leverage of a star, each (n_pixels,).
     """
     k, p = u.shape[1], y.shape[1]
     i, j = np.triu_indices(k)
     excess, share, noise_sum, hat_sum, total = np.zeros((5, p))
+    sums = ScatterSums(p)
     n_rows = np.bincount(stars)[stars].astype(y.dtype)
     coef, scaled = coef.astype(y.dtype), scale.astype(y.dtype)
     for rows, block in y.iter_blocks(_rows_of_products(len(i))):
         w = _weights(block, scatter)
         v = u[rows].astype(y.dtype)
         lever = (v[:, i] * v[:, j]) @ inverse  # u A⁻¹ u of every star and pixel
-        left = np.where(w > 0, block.flux - v @ coef, 0)
+        flux = v @ coef
+        left = np.where(w > 0, block.flux - flux, 0)
         noise = _noise(block, w > 0)
+        of_square = w**2 * star_weight[rows, None].astype(y.dtype)
         w *= star_weight[rows, None].astype(y.dtype)
         hat = np.minimum(w * scaled * lever * n_rows[rows, None], 0.99)
         left /= 1 - hat
         left = left**2 - noise
+        sums.add(flux, left, of_square)
         excess += (w * left).sum(axis=0)
         share += (w * lever).sum(axis=0)
         noise_sum += (w * noise).sum(axis=0)
@@ -398,7 +435,8 @@ def _leave_one_star_out(u, y, star_weight, scatter, coef, inverse, scale, stars)
     # weights are known to a factor: noise + scatter, or without noise the residual
     unit = scale if y.has_noise else np.maximum(raw, 0)
     share = share / total * unit
-    return raw - share, share, noise_sum / total, hat_sum / total
+    sums.take_off(share)
+    return sums, share, noise_sum / total, hat_sum / total
 
 
 def _mean_hat(u, star_weight, stars):
@@ -409,7 +447,9 @@ def _mean_hat(u, star_weight, stars):
     return min(np.average(per_star, weights=star_weight), 0.9)
 
 
-def _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
+def _residual_factors(
+    u, y, star_weight, scatter, line_scatter, coef, max_factors, rng
+):
     """Leading directions in which residuals vary together beyond noise.
 
     Residuals over their standard deviation have unit variance; a direction stands
@@ -427,14 +467,15 @@ def _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
         image = np.zeros((p, size))
         mean_weight = np.zeros(p)
         for rows, block in y.iter_blocks():
-            w = _weights(block, scatter)
-            if not block.has_noise:
-                w = w / np.maximum(scatter, 1e-20)  # nothing is known better
             fit = u[rows].astype(y.dtype) @ coef
+            own = line_scatter.variance(fit)
+            w = _weights(block, own)
+            if not block.has_noise:
+                w = w / np.maximum(own, 1e-20)  # nothing is known better
             e = np.where((w > 0) & (scatter > 0), (block.flux - fit) * np.sqrt(w), 0)
             s = star_weight[rows, None].astype(y.dtype)
             image += (e * s).T @ (e @ basis.astype(y.dtype))
-            mean_weight += (w * s).sum(axis=0)
+            mean_weight += (w * s * own).sum(axis=0)
         image /= weight_sum
         values, rotation = np.linalg.eigh(basis.T @ image)
         directions = basis @ rotation[:, ::-1]
@@ -446,7 +487,8 @@ def _residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
     theta = (b + np.sqrt(np.maximum(b**2 - 4 * gamma, 0))) / 2
     overlap = (1 - gamma / theta**2) / (1 + gamma / theta)
     strength = np.sqrt(theta * np.maximum(overlap, 0))
-    mean_weight = np.maximum(mean_weight / weight_sum, np.finfo(float).tiny)
+    mean_weight = _relative(mean_weight / weight_sum, scatter)
+    mean_weight = np.maximum(mean_weight, np.finfo(float).tiny)
     factors = strength[:, None] * directions[:, :max_factors].T[out]
     factors = np.where(scatter > 0, factors / np.sqrt(mean_weight), 0)
     claimed = (factors**2).sum(axis=0)

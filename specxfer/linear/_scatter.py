@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 #: Flat parts that are tried, as the response of a line that scatters as much.
-FLAT = np.array([0.003, 0.01, 0.03, 0.1, np.inf])
+FLAT = np.array([0.003, np.inf])
 ROUNDS = 100
 
 
