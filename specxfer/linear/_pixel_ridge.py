@@ -160,9 +160,7 @@ def fit_pixel_ridge(
     mean_inverse = turn @ _shared_inverse(v, star_weight, penalty) @ turn.T
     typical = np.average(_leverage(u, mean_inverse), weights=star_weight)
     coef = turn @ coef
-    sums.take_off(
-        np.einsum("kp,kl,lp->p", coef[:-1], spread, coef[:-1], optimize=True)
-    )
+    sums.take_off(np.einsum("kp,kl,lp->p", coef[:-1], spread, coef[:-1], optimize=True))
     if y.has_noise:
         unit = 0.5
     else:  # how far squares scatter follows from their mean
@@ -447,9 +445,7 @@ def _mean_hat(u, star_weight, stars):
     return min(np.average(per_star, weights=star_weight), 0.9)
 
 
-def _residual_factors(
-    u, y, star_weight, scatter, line_scatter, coef, max_factors, rng
-):
+def _residual_factors(u, y, star_weight, scatter, line_scatter, coef, max_factors, rng):
     """Leading directions in which residuals vary together beyond noise.
 
     Residuals over their standard deviation have unit variance; a direction stands
