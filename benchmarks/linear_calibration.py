@@ -3,8 +3,8 @@
 Two worlds whose truth is known: the synthetic pairs of `benchmarks.lte_pairs`, and the
 simulator (every fourth star is tested on) with no errors of velocity or continuum in
 the target, which no model can tell from differences between stars. Source noise is
-white at a signal-to-noise ratio of 30, 100 or 200; none or a fifth of the pixels of both
-sides are masked at random. Training and test spectra are equally noisy; then models
+white at a signal-to-noise ratio of 30, 100 or 200; none or a fifth of the pixels of
+both sides are masked at random. Training and test spectra are equally noisy; then models
 that were trained at 100 are tested at 30 and 200.
 
 Coverage: the share of pixels in the windows of heavy-element lines, over all test stars
@@ -213,12 +213,9 @@ def is_met(row):
 def show(row):
     """Print a row with its verdicts."""
     verdicts = ["met" if met else "MISSED" for met in is_met(row)]
-    print(
-        "{:10} {:7} {:6} {:6.0%} {:7} {:7.1f} {:6.1f}  {:6} {:6.2f}  {:6} {:8.4f}".format(
-            *row[:7], verdicts[0], row[7], verdicts[1], row[8]
-        ),
-        flush=True,
-    )
+    values = (*row[:7], verdicts[0], row[7], verdicts[1], row[8])
+    layout = "{:10} {:7} {:6} {:6.0%} {:7} {:7.1f} {:6.1f}  {:6} {:6.2f}  {:6} {:8.4f}"
+    print(layout.format(*values), flush=True)
 
 
 def main(data, n_train=4000, n_stars=3000, n_components=60, full=False, worlds=()):

@@ -1,6 +1,6 @@
 """The covariance of spectra: errors that run together along a line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,6 +31,11 @@ class LowRankCovariance:
         how strong its own lines are.
     scaled : ndarray of bool of shape (r,), optional
         Which directions that is. Needed with `amplitude`.
+    line_std : ndarray of shape (n_pixels,), optional
+        Standard deviation, to be multiplied with `amplitude`, of a further error that
+        all pixels of one line share. Needs `amplitude` and `line`.
+    line : ndarray of int of shape (n_pixels,), optional
+        The line that each pixel belongs to.
 
     Examples
     --------
@@ -46,6 +51,8 @@ class LowRankCovariance:
     diagonal: np.ndarray
     amplitude: np.ndarray | None = None
     scaled: np.ndarray | None = None
+    line_std: np.ndarray | None = None
+    line: np.ndarray | None = None
 
     form = "low rank + diagonal"
 
@@ -73,6 +80,8 @@ class LowRankCovariance:
             diagonal[..., cols],
             amplitude,
             self.scaled,
+            None if self.line is None else self.line_std[cols],
+            None if self.line is None else self.line[cols],
         )
 
     def on(self, bases, mix=None):
@@ -101,6 +110,8 @@ class LowRankCovariance:
             self.diagonal,
             self.amplitude,
             None if self.scaled is None else np.tile(self.scaled, m),
+            self.line_std,
+            self.line,
         )
 
     def functional_variance(self, weights):
@@ -128,6 +139,8 @@ class LowRankCovariance:
             along = (basis @ weights)[None]
             own = diagonal @ weights**2
         variance = _quadratic(along, self.core) + own
+        if self.line is not None:
+            variance += self._of_lines(weights)
         if not known.all():
             asked = ~np.atleast_2d(known)[..., None] & (weights != 0)
             variance[np.broadcast_to(asked.any(axis=1), variance.shape)] = np.nan
@@ -144,6 +157,17 @@ class LowRankCovariance:
         along[:, ~self.scaled] = np.matmul(basis[~self.scaled], weights)
         along[:, self.scaled] = np.matmul(basis[self.scaled], amplitude * weights)
         return along
+
+    def _of_lines(self, weights):
+        """Variance of weighted sums by what pixels of a line share, (n, m)."""
+        variance = np.empty((len(self), weights.shape[2]))
+        for m in range(weights.shape[2]):
+            used = np.flatnonzero((weights[:, :, m] != 0).any(axis=0))
+            values = self.amplitude[:, used] * self.line_std[used]
+            member = self.line[used, None] == np.unique(self.line[used])
+            sums = (values * weights[:, used, m]) @ member
+            variance[:, m] = (sums**2).sum(axis=1)
+        return variance
 
     def variance(self):
         """Variance of each pixel, shape (n_spectra, n_pixels)."""
@@ -167,6 +191,8 @@ class LowRankCovariance:
                 if k:
                     share *= self.amplitude[:, pixels] ** k
                 variance[:, pixels] += share
+        if self.line is not None:
+            variance += (self.amplitude * self.line_std) ** 2
         return variance + self.diagonal
 
     def draw(self, i, n_draws, rng):
@@ -188,6 +214,10 @@ class LowRankCovariance:
         if self.amplitude is not None:
             basis = np.where(self.scaled[:, None], basis * self.amplitude[i], basis)
         together = rng.standard_normal((n_draws, len(values))) @ root.T @ basis
+        if self.line is not None:
+            each, line = np.unique(self.line, return_inverse=True)
+            of_lines = rng.standard_normal((n_draws, len(each)))[:, line]
+            together += of_lines * (self.amplitude[i] * self.line_std)
         alone = np.sqrt(self.diagonal if self.diagonal.ndim == 1 else self.diagonal[i])
         return together + alone * rng.standard_normal((n_draws, len(alone)))
 
@@ -207,10 +237,12 @@ class LowRankCovariance:
         if self.diagonal.ndim != other.diagonal.ndim:
             return False
         pairs = [(self.basis, other.basis)]
-        if (self.scaled is None) != (other.scaled is None):
-            return False
-        if self.scaled is not None:
-            pairs.append((self.scaled, other.scaled))
+        for name in ("scaled", "line_std", "line"):
+            mine, its = getattr(self, name), getattr(other, name)
+            if (mine is None) != (its is None):
+                return False
+            if mine is not None:
+                pairs.append((mine, its))
         if self.diagonal.ndim == 1:
             pairs.append((self.diagonal, other.diagonal))
         return all(a is b or np.array_equal(a, b, equal_nan=True) for a, b in pairs)
@@ -241,7 +273,7 @@ class LowRankCovariance:
         amplitude = first.amplitude
         if amplitude is not None:
             amplitude = np.concatenate([c.amplitude for c in covariances])
-        return LowRankCovariance(core, first.basis, diagonal, amplitude, first.scaled)
+        return replace(first, core=core, diagonal=diagonal, amplitude=amplitude)
 
 
 def _quadratic(along, core):

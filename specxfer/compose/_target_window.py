@@ -216,8 +216,18 @@ class TargetWindow(MetaTranslator):
         amplitude = covariance.amplitude
         if amplitude is not None:
             amplitude = spread(amplitude, self.pixels_, 0)
+        line, line_std = covariance.line, covariance.line_std
+        if line is not None:
+            line = spread(line[None], self.pixels_, -1)[0]
+            line_std = spread(line_std[None], self.pixels_, 0)[0]
         return LowRankCovariance(
-            covariance.core, basis, diagonal, amplitude, covariance.scaled
+            covariance.core,
+            basis,
+            diagonal,
+            amplitude,
+            covariance.scaled,
+            line_std,
+            line,
         )
 
 

@@ -8,7 +8,12 @@ from scipy import linalg
 from specxfer._exact import exact_matmul
 from specxfer.covariance import LowRankCovariance
 from specxfer.linear._at_reference import AtReference
-from specxfer.linear._scatter import LineScatter, ScatterSums
+from specxfer.linear._scatter import (
+    LineScatter,
+    ScatterSums,
+    lines_of,
+    shared_in_lines,
+)
 from specxfer.linear._scores import orthonormal
 
 JITTER = 1e-10  # keeps normal equations solvable at alpha = 0, relative to their trace
@@ -29,6 +34,10 @@ class PixelRidge:
         The same of any star.
     factors : ndarray of shape (n_factors, n_pixels)
         The part of `scatter` that pixels share, ``factors.T @ factors``.
+    lines : ndarray of int of shape (n_pixels,)
+        The line of the mean spectrum that each pixel belongs to.
+    coherence : float
+        Share of the other part of `scatter` that the pixels of a line share.
     gram_inverse : ndarray of shape (n_features + 1, n_features + 1)
         Inverse of the mean pixel's normal equations; the last feature is 1.
     coef_variance : ndarray of shape (n_pixels,)
@@ -45,6 +54,8 @@ class PixelRidge:
     scatter: np.ndarray
     line_scatter: LineScatter
     factors: np.ndarray
+    lines: np.ndarray
+    coherence: float
     gram_inverse: np.ndarray
     coef_variance: np.ndarray
     coef_gain: float
@@ -81,13 +92,15 @@ class PixelRidge:
         alone = np.maximum(self.scatter - together, 0)
         square = self._relative_scatter(features)
         own = np.maximum(self.coef_variance - self.coef_gain * together, 0)
-        diagonal = np.outer(lever, own) + alone * square
+        diagonal = np.outer(lever, own) + (1 - self.coherence) * alone * square
         return LowRankCovariance(
             core,
             np.concatenate([self.coef[:k], self.factors, self.factors]),
             diagonal.astype(self.coef.dtype),
             np.sqrt(square),
             np.arange(r) >= k + q,
+            np.sqrt(self.coherence * alone),
+            self.lines,
         )
 
     def _relative_scatter(self, features):
@@ -174,6 +187,11 @@ def fit_pixel_ridge(
     factors = _residual_factors(
         u, y, star_weight, scatter, line_scatter, coef, max_factors, rng
     )
+    middle = np.average(u, axis=0, weights=star_weight)
+    lines = lines_of(middle @ coef)
+    coherence = _coherence(
+        u, y, star_weight, scatter, line_scatter, factors, coef, spread, lines
+    )
     coef_variance = coef_share / typical
     scattered = scatter > 0
     gain = coef_variance[scattered] / (scatter + noise)[scattered]
@@ -184,6 +202,8 @@ def fit_pixel_ridge(
         scatter.astype(dtype),
         line_scatter,
         factors.astype(dtype),
+        lines,
+        coherence,
         mean_inverse,
         coef_variance.astype(dtype),
         float(np.median(gain)) if len(gain) else 0.0,
@@ -490,3 +510,35 @@ def _residual_factors(u, y, star_weight, scatter, line_scatter, coef, max_factor
     claimed = (factors**2).sum(axis=0)
     excess = np.divide(scatter, claimed, out=np.ones(p), where=claimed > scatter)
     return factors * np.sqrt(excess)
+
+
+def _coherence(u, y, star_weight, scatter, line_scatter, factors, coef, spread, lines):
+    """How much of the scatter beyond the factors the pixels of one line share, 0 to 1.
+
+    From products of the residuals of different pixels of a line, to which white noise
+    adds nothing, less what factors and the features' own errors add.
+    """
+    coef = coef.astype(y.dtype)
+    alone = np.sqrt(np.maximum(scatter - (factors**2).sum(axis=0), 0)).astype(y.dtype)
+    seen = expected = total = 0.0
+    mean_weight = np.zeros(y.shape[1])
+    for rows, block in y.iter_blocks():
+        fit = u[rows].astype(y.dtype) @ coef
+        own = line_scatter.variance(fit)
+        w = _weights(block, own)
+        s = star_weight[rows, None].astype(y.dtype)
+        mean_weight += (w * s).sum(axis=0)
+        w *= np.sqrt(scatter.astype(y.dtype) * s)
+        left = np.where(w > 0, (block.flux - fit) * w, 0)
+        seen += shared_in_lines(left, lines)
+        relative = np.sqrt(_relative(own, scatter.astype(y.dtype)))
+        expected += shared_in_lines(alone * relative * w, lines)
+        total += star_weight[rows].sum()
+    weight = np.sqrt(scatter) * mean_weight / total
+    usual = shared_in_lines((alone * weight)[None], lines) * total
+    if not usual > 0 or not expected > 0:
+        return 0.0
+    values, vectors = np.linalg.eigh(spread)
+    noise = (vectors * np.sqrt(np.maximum(values, 0))).T @ coef[:-1]
+    known = shared_in_lines(np.concatenate([factors, noise]) * weight, lines) * total
+    return float(np.clip((seen - known * expected / usual) / expected, 0, 1))

@@ -153,3 +153,39 @@ def _shares(gain):
         share /= share.sum(axis=0)
         prior = np.maximum(share.mean(axis=1, keepdims=True), 1e-6)
     return share
+
+
+def lines_of(flux):
+    """Which line each pixel belongs to: from one local maximum to the next.
+
+    Parameters
+    ----------
+    flux : ndarray of shape (n_pixels,)
+        Mean spectrum, free of noise.
+
+    Returns
+    -------
+    ndarray of int of shape (n_pixels,)
+        Counted from 0, never falling.
+    """
+    rises = np.diff(flux) > 0
+    starts = np.zeros(len(flux), dtype=int)
+    starts[1:-1] = rises[:-1] & ~rises[1:]
+    return np.cumsum(starts)
+
+
+def shared_in_lines(values, lines):
+    """Sums over lines and rows of ``(Σ v)² − Σ v²``: what pixels of a line share.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, n_pixels)
+    lines : ndarray of int of shape (n_pixels,)
+
+    Returns
+    -------
+    float
+    """
+    first = np.flatnonzero(np.diff(lines, prepend=-1))
+    together = np.add.reduceat(values, first, axis=1).astype(float)
+    return float((together**2).sum() - np.square(values, dtype=float).sum())
