@@ -4,8 +4,8 @@ Two worlds whose truth is known: the synthetic pairs of `benchmarks.lte_pairs`, 
 simulator (every fourth star is tested on) with no errors of velocity or continuum in
 the target, which no model can tell from differences between stars. Source noise is
 white at a signal-to-noise ratio of 30, 100 or 200; none or a fifth of the pixels of
-both sides are masked at random. Training and test spectra are equally noisy; then models
-that were trained at 100 are tested at 30 and 200.
+both sides are masked at random. Training and test spectra are equally noisy; models
+trained at 100 are tested at 30 and 200 as well.
 
 Coverage: the share of pixels in the windows of heavy-element lines, over all test stars
 of a domain, whose noise-free flux is within 1 and within 2 stated standard deviations.

@@ -1,5 +1,7 @@
 """`LowRankCovariance` against dense matrices written out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,20 +10,36 @@ from specxfer import BandedCovariance, LowRankCovariance, Spectra
 N, R, P = 4, 3, 7
 
 
-@pytest.fixture(params=["diagonal per spectrum", "shared diagonal"])
+@pytest.fixture(params=["diagonal per spectrum", "shared diagonal", "own lines"])
 def cov(request, rng):
     half = rng.normal(size=(N, R, R))
-    shape = (N, P) if request.param == "diagonal per spectrum" else (P,)
+    shape = (P,) if request.param == "shared diagonal" else (N, P)
+    lines = {}
+    if request.param == "own lines":
+        lines = {
+            "amplitude": rng.uniform(0.2, 2, (N, P)),
+            "scaled": np.array([False, True, False]),
+            "line_std": rng.uniform(0.5, 2, P),
+            "line": np.array([0, 0, 3, 3, 3, 4, 4]),
+        }
     return LowRankCovariance(
         half @ half.transpose(0, 2, 1),
         rng.normal(size=(R, P)),
         rng.uniform(0.1, 1, shape),
+        **lines,
     )
 
 
 def dense(cov, i):
     diagonal = cov.diagonal if cov.diagonal.ndim == 1 else cov.diagonal[i]
-    return cov.basis.T @ cov.core[i] @ cov.basis + np.diag(diagonal)
+    basis, of_lines = cov.basis, 0
+    if cov.amplitude is not None:
+        basis = np.array(
+            [b * cov.amplitude[i] if s else b for b, s in zip(basis, cov.scaled)]
+        )
+        std = cov.amplitude[i] * cov.line_std
+        of_lines = np.outer(std, std) * (cov.line[:, None] == cov.line)
+    return basis.T @ cov.core[i] @ basis + np.diag(diagonal) + of_lines
 
 
 def every_dense(cov):
@@ -34,9 +52,8 @@ def test_variance_is_the_diagonal(cov):
 
 
 def test_variance_keeps_float32(cov):
-    single = LowRankCovariance(
-        *(a.astype("f4") for a in (cov.core, cov.basis, cov.diagonal))
-    )
+    arrays = {k: v for k, v in vars(cov).items() if getattr(v, "dtype", 0) == "f8"}
+    single = replace(cov, **{k: v.astype("f4") for k, v in arrays.items()})
     assert single.variance().dtype == np.float32
     np.testing.assert_allclose(single.variance(), cov.variance(), rtol=1e-4)
 
@@ -77,7 +94,7 @@ def unseen(cov, pixel):
     """The same covariance where one pixel was never seen in training."""
     basis, diagonal = cov.basis.copy(), cov.diagonal.copy()
     basis[:, pixel] = diagonal[..., pixel] = np.nan
-    return LowRankCovariance(cov.core, basis, diagonal)
+    return replace(cov, basis=basis, diagonal=diagonal)
 
 
 def test_an_unknown_pixel_spoils_only_the_sums_that_use_it(cov, rng):
@@ -154,10 +171,26 @@ def test_spectra_refuse_the_covariance_of_others(cov):
 def test_concatenation_needs_one_basis(cov):
     joined = LowRankCovariance.concatenate([cov[:1], cov[1:]])
     np.testing.assert_allclose(joined.variance(), cov.variance())
-    other = LowRankCovariance(cov.core, 2 * cov.basis, cov.diagonal)
+    other = replace(cov, basis=2 * cov.basis)
     with pytest.raises(ValueError, match="covariance 1 has another basis"):
         LowRankCovariance.concatenate([cov, other])
     assert not cov.shares_basis(None)
+
+
+def test_covariances_of_other_lines_are_not_stacked(cov):
+    lines = {"amplitude": np.ones((N, P)), "scaled": np.ones(R, bool)}
+    lines |= {"line_std": np.ones(P), "line": np.arange(P)}
+    with pytest.raises(ValueError, match="covariance 1 has another basis"):
+        LowRankCovariance.concatenate([cov, replace(cov, **lines)])
+
+
+def test_lines_keep_their_errors_on_other_bases(cov):
+    half = cov.on(0.5 * cov.basis[None])
+    gone = cov.on(0 * cov.basis[None]).variance()
+    expected = (cov.variance() - gone) / 4 + gone
+    np.testing.assert_allclose(half.variance(), expected, rtol=1e-4)
+    mixed = cov.on(np.stack([cov.basis, 3 * cov.basis]), np.full((N, 2), [1.0, 0.0]))
+    np.testing.assert_allclose(mixed.variance(), cov.variance(), rtol=1e-4)
 
 
 def test_a_shared_diagonal_must_be_the_same():
