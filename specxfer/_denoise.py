@@ -6,7 +6,7 @@ from sklearn.utils import _safe_indexing
 
 from specxfer._checks import check_same_grid
 from specxfer._compositions import resolution_of, translate, translator_of
-from specxfer._exact import exact_matmul
+from specxfer._exact import rowwise_matmul
 from specxfer.covariance import LowRankCovariance
 from specxfer.spectra import Spectra
 
@@ -111,22 +111,17 @@ def denoise(model, X, y_obs):
     _check_observed(model, X, y_obs)
     translator, X = translator_of(model, X, "denoise")
     power = resolution_of(translator, y_obs)
-    flux, ivar, diagonal, scale, core, support = [], [], [], [], [], []
-    basis = None
+    flux, ivar, parts, support = [], [], [], []
     for rows, observed in y_obs.iter_blocks(BLOCK_ROWS):
         at = None if power is None else power[rows]
         prior = translate(translator, _safe_indexing(X, rows), resolution=at)
-        if basis is None:
+        if not parts:
             check_same_grid(y_obs, prior, "y_obs", "the translation")
         mean, covariance = _posterior(prior, observed)
-        basis = covariance.basis if basis is None else basis
         flux.append(mean)
         ivar.append(_inverse(covariance.variance()))
-        core.append(covariance.core)
-        diagonal.append(covariance.diagonal)
-        scale.append(covariance.scale)
+        parts.append(covariance)
         support.append(prior.meta["support", "supported"])
-    joined = [_joined(parts) for parts in (core, diagonal, scale)]
     meta = y_obs.meta if y_obs.meta is not None else getattr(X, "meta", None)
     meta = Table() if meta is None else meta.copy()
     for name in ("support", "supported"):
@@ -136,7 +131,7 @@ def denoise(model, X, y_obs):
         ivar=_joined(ivar),
         ids=getattr(X, "ids", None) if y_obs.ids is None else y_obs.ids,
         meta=meta,
-        covariance=LowRankCovariance(joined[0], basis, *joined[1:]),
+        covariance=LowRankCovariance.concatenate(parts),
     )
 
 
@@ -216,16 +211,21 @@ def _posterior(prior, observed):
         )
     expected = np.isfinite(prior.flux) & np.isfinite(covariance.diagonal)
     expected &= np.isfinite(covariance.basis).all(axis=0)
-    variance = np.where(expected, covariance.diagonal, 0).astype(dtype)
+    variance = covariance.diagonal
+    if covariance.line is not None:  # what the pixels of a line share counts as theirs
+        variance = variance + (covariance.amplitude * covariance.line_std) ** 2
+    variance = np.where(expected, variance, 0).astype(dtype)
     basis = np.where(np.isfinite(covariance.basis), covariance.basis, 0)
     weights = observed.weights() / _excess(observed)
     seen = expected & (weights > 0)
     weights = np.where(seen, weights, 0)
     difference = np.where(seen, observed.flux - prior.flux, 0)
     kept = 1 / (1 + variance * weights)  # s: the share of the translation
-    coefficients, core = _condition(basis, covariance.core, weights * kept, difference)
-    slices = 2 if dtype == np.float64 else 1
-    along = exact_matmul(coefficients, basis, slices)
+    own = covariance.amplitude, covariance.scaled
+    coefficients, core = _condition(
+        basis, covariance.core, weights * kept, difference, *own
+    )
+    along = _along(coefficients, basis.astype(dtype), *own)
     flux = prior.flux + kept * along + (1 - kept) * difference
     with np.errstate(divide="ignore"):
         noise = np.where(observed.valid(), 1 / observed.weights(), np.nan)
@@ -236,11 +236,21 @@ def _posterior(prior, observed):
         core.astype(covariance.core.dtype),
         basis,
         diagonal.astype(dtype),
-        kept.astype(dtype),
+        covariance.amplitude,
+        covariance.scaled,
+        scale=kept.astype(dtype),
     )
 
 
-def _condition(basis, core, weights, difference):
+def _along(coefficients, basis, amplitude, scaled):
+    """Sums of the basis, (n, n_pixels)."""
+    if amplitude is None:
+        return rowwise_matmul(coefficients, basis)
+    strong = rowwise_matmul(coefficients[:, scaled], basis[scaled])
+    return rowwise_matmul(coefficients[:, ~scaled], basis[~scaled]) + amplitude * strong
+
+
+def _condition(basis, core, weights, difference, amplitude=None, scaled=None):
     """Mean and covariance of the basis' coefficients, given noisy sums of them.
 
     Parameters
@@ -252,6 +262,9 @@ def _condition(basis, core, weights, difference):
         Inverse variances of what is seen beside the basis.
     difference : ndarray of shape (n, n_pixels)
         What is seen.
+    amplitude : ndarray of shape (n, n_pixels), optional
+    scaled : ndarray of bool of shape (r,), optional
+        See `LowRankCovariance`.
 
     Returns
     -------
@@ -266,10 +279,12 @@ def _condition(basis, core, weights, difference):
         part = basis[:, a : a + PIXELS].astype(float)
         for rows in (slice(i, i + step) for i in range(0, n, step)):
             root = root_weights[rows, None, a : a + PIXELS].astype(float)
-            scaled = part * root
-            gram[rows] += np.matmul(scaled, scaled.transpose(0, 2, 1))
+            heard = part * root
+            if amplitude is not None:
+                heard[:, scaled] *= amplitude[rows, None, a : a + PIXELS]
+            gram[rows] += np.matmul(heard, heard.transpose(0, 2, 1))
             seen = root * difference[rows, None, a : a + PIXELS]
-            target[rows] += np.matmul(scaled, seen.transpose(0, 2, 1))
+            target[rows] += np.matmul(heard, seen.transpose(0, 2, 1))
     # with C = R Rᵀ the posterior is R (1 + Rᵀ G R)⁻¹ Rᵀ, whatever the rank of C
     values, vectors = np.linalg.eigh(core.astype(float))
     root = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]

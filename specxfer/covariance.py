@@ -1,10 +1,10 @@
 """The covariance of spectra: errors that run together along a line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from specxfer._exact import exact_matmul
+from specxfer._exact import rowwise_matmul
 from specxfer._lazy import as_index, split_key, take
 
 __all__ = ["BandedCovariance", "LowRankCovariance"]
@@ -27,6 +27,16 @@ class LowRankCovariance:
         Directions in which the fluxes err together.
     diagonal : ndarray of shape (n_spectra, n_pixels) or (n_pixels,)
         Variance of what is left, independent from pixel to pixel.
+    amplitude : ndarray of shape (n_spectra, n_pixels), optional
+        What spectrum `i` has the directions `scaled` multiplied with, pixel by pixel:
+        how strong its own lines are.
+    scaled : ndarray of bool of shape (r,), optional
+        Which directions that is. Needed with `amplitude`.
+    line_std : ndarray of shape (n_pixels,), optional
+        Standard deviation, to be multiplied with `amplitude`, of a further error that
+        all pixels of one line share. Needs `amplitude` and `line`.
+    line : ndarray of int of shape (n_pixels,), optional
+        The line that each pixel belongs to.
     scale : ndarray of shape (n_spectra, n_pixels), optional
         What the basis is multiplied with, pixel by pixel, for each spectrum: spectra
         that were partly observed keep little of the basis where the observation is
@@ -44,6 +54,10 @@ class LowRankCovariance:
     core: np.ndarray
     basis: np.ndarray
     diagonal: np.ndarray
+    amplitude: np.ndarray | None = None
+    scaled: np.ndarray | None = None
+    line_std: np.ndarray | None = None
+    line: np.ndarray | None = None
     scale: np.ndarray | None = None
 
     form = "low rank + diagonal"
@@ -63,10 +77,17 @@ class LowRankCovariance:
         diagonal = self.diagonal
         if diagonal.ndim == 2:
             diagonal = diagonal[rows]
+        amplitude = self.amplitude
+        if amplitude is not None:
+            amplitude = take(amplitude, rows, cols)
         return LowRankCovariance(
             self.core[rows],
             self.basis[:, cols],
             diagonal[..., cols],
+            amplitude,
+            self.scaled,
+            None if self.line is None else self.line_std[cols],
+            None if self.line is None else self.line[cols],
             None if self.scale is None else take(self.scale, rows, cols),
         )
 
@@ -105,6 +126,10 @@ class LowRankCovariance:
             core.astype(self.core.dtype),
             bases.reshape(m * r, n_pixels).astype(self.basis.dtype),
             self.diagonal,
+            self.amplitude,
+            None if self.scaled is None else np.tile(self.scaled, m),
+            self.line_std,
+            self.line,
         )
 
     def functional_variance(self, weights):
@@ -121,26 +146,54 @@ class LowRankCovariance:
         ndarray of shape (n_spectra, m)
         """
         weights = np.asarray(weights)
-        if self.scale is not None and weights.ndim == 2:  # of the pixels that count
+        own = self.scale is not None or self.amplitude is not None
+        if own and weights.ndim == 2:  # of the pixels that count
             used = np.flatnonzero((weights != 0).any(axis=1))
             if len(used) < len(weights):
                 return self[:, used].functional_variance(weights[used])
         known = np.isfinite(self.basis).all(axis=0) & np.isfinite(self.diagonal)
         basis = np.where(np.isfinite(self.basis), self.basis, 0)
         diagonal = np.atleast_2d(np.where(known, self.diagonal, 0))
+        low_rank = weights
+        if self.scale is not None or self.amplitude is not None:
+            low_rank = weights = weights if weights.ndim == 3 else weights[None]
         if self.scale is not None:
-            along = np.matmul(basis, self.scale[:, :, None] * weights)
-            own = np.matmul(diagonal[:, None], weights**2)[:, 0]
-        elif weights.ndim == 3:
-            along = np.einsum("rp,npm->nrm", basis, weights)
+            low_rank = self.scale[:, :, None] * weights
+        if weights.ndim == 3:
+            along = self._along(basis, low_rank)
             own = np.einsum("np,npm->nm", diagonal, weights**2)
         else:
             along = (basis @ weights)[None]
             own = diagonal @ weights**2
         variance = _quadratic(along, self.core) + own
+        if self.line is not None:
+            variance += self._of_lines(low_rank)
         if not known.all():
             asked = ~np.atleast_2d(known)[..., None] & (weights != 0)
             variance[np.broadcast_to(asked.any(axis=1), variance.shape)] = np.nan
+        return variance
+
+    def _along(self, basis, weights):
+        """Sums of each direction, (n_spectra or 1, r, m), of weights of 3 axes."""
+        if self.amplitude is None:
+            return np.einsum("rp,npm->nrm", basis, weights)
+        used = np.flatnonzero((weights != 0).any(axis=(0, 2)))
+        basis, weights = basis[:, used], weights[:, used]
+        amplitude = self.amplitude[:, used, None]
+        along = np.empty((len(self), len(basis), weights.shape[2]))
+        along[:, ~self.scaled] = np.matmul(basis[~self.scaled], weights)
+        along[:, self.scaled] = np.matmul(basis[self.scaled], amplitude * weights)
+        return along
+
+    def _of_lines(self, weights):
+        """Variance of weighted sums by what pixels of a line share, (n, m)."""
+        variance = np.empty((len(self), weights.shape[2]))
+        for m in range(weights.shape[2]):
+            used = np.flatnonzero((weights[:, :, m] != 0).any(axis=0))
+            values = self.amplitude[:, used] * self.line_std[used]
+            member = self.line[used, None] == np.unique(self.line[used])
+            sums = (values * weights[:, used, m]) @ member
+            variance[:, m] = (sums**2).sum(axis=1)
         return variance
 
     def variance(self):
@@ -149,11 +202,24 @@ class LowRankCovariance:
         i, j = np.triu_indices(len(self.basis))
         twice = np.where(i == j, 1, 2)
         packed = self.core[:, i, j] * twice
-        variance = np.empty((n, p), dtype=self.basis.dtype)
+        scaled = np.zeros(len(self.basis), bool) if self.scaled is None else self.scaled
+        n_scaled = scaled[i].astype(int) + scaled[j]
+        variance = np.zeros((n, p), dtype=self.basis.dtype)
         step = max(1, 2**24 // max(1, len(i)))  # products of 64 MiB at a time
         for a in range(0, p, step):
-            part = self.basis[:, a : a + step]
-            variance[:, a : a + step] = exact_matmul(packed, part[i] * part[j])
+            pixels = slice(a, a + step)
+            part = self.basis[:, pixels]
+            for k in np.unique(n_scaled):
+                these = n_scaled == k
+                if not packed[:, these].any():
+                    continue
+                products = part[i[these]] * part[j[these]]
+                share = rowwise_matmul(packed[:, these], products)
+                if k:
+                    share *= self.amplitude[:, pixels] ** k
+                variance[:, pixels] += share
+        if self.line is not None:
+            variance += (self.amplitude * self.line_std) ** 2
         if self.scale is not None:
             variance *= self.scale**2
         return variance + self.diagonal
@@ -173,7 +239,14 @@ class LowRankCovariance:
         """
         values, vectors = np.linalg.eigh(self.core[i].astype(float))
         root = vectors * np.sqrt(np.maximum(values, 0))
-        together = rng.standard_normal((n_draws, len(values))) @ root.T @ self.basis
+        basis = self.basis
+        if self.amplitude is not None:
+            basis = np.where(self.scaled[:, None], basis * self.amplitude[i], basis)
+        together = rng.standard_normal((n_draws, len(values))) @ root.T @ basis
+        if self.line is not None:
+            each, line = np.unique(self.line, return_inverse=True)
+            of_lines = rng.standard_normal((n_draws, len(each)))[:, line]
+            together += of_lines * (self.amplitude[i] * self.line_std)
         if self.scale is not None:
             together *= self.scale[i]
         alone = np.sqrt(self.diagonal if self.diagonal.ndim == 1 else self.diagonal[i])
@@ -194,9 +267,16 @@ class LowRankCovariance:
             return False
         if self.diagonal.ndim != other.diagonal.ndim:
             return False
-        if (self.scale is None) != (other.scale is None):
-            return False
+        for name in ("scale", "amplitude"):
+            if (getattr(self, name) is None) != (getattr(other, name) is None):
+                return False
         pairs = [(self.basis, other.basis)]
+        for name in ("scaled", "line_std", "line"):
+            mine, its = getattr(self, name), getattr(other, name)
+            if (mine is None) != (its is None):
+                return False
+            if mine is not None:
+                pairs.append((mine, its))
         if self.diagonal.ndim == 1:
             pairs.append((self.diagonal, other.diagonal))
         return all(a is b or np.array_equal(a, b, equal_nan=True) for a, b in pairs)
@@ -224,10 +304,11 @@ class LowRankCovariance:
         if diagonal.ndim == 2:
             diagonal = np.concatenate([c.diagonal for c in covariances])
         core = np.concatenate([c.core for c in covariances])
-        scale = first.scale
-        if scale is not None:
-            scale = np.concatenate([c.scale for c in covariances])
-        return LowRankCovariance(core, first.basis, diagonal, scale)
+        own = {}
+        for name in ("amplitude", "scale"):
+            if getattr(first, name) is not None:
+                own[name] = np.concatenate([getattr(c, name) for c in covariances])
+        return replace(first, core=core, diagonal=diagonal, **own)
 
 
 def _quadratic(along, core):

@@ -1,5 +1,7 @@
 """`LowRankCovariance` against dense matrices written out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,22 +10,43 @@ from specxfer import BandedCovariance, LowRankCovariance, Spectra
 N, R, P = 4, 3, 7
 
 
-@pytest.fixture(params=["diagonal per spectrum", "shared diagonal", "scaled"])
+FORMS = ["diagonal per spectrum", "shared diagonal", "own lines", "scaled", "both"]
+
+
+@pytest.fixture(params=FORMS)
 def cov(request, rng):
     half = rng.normal(size=(N, R, R))
     shape = (P,) if request.param == "shared diagonal" else (N, P)
+    lines = {}
+    if request.param in ("own lines", "both"):
+        lines = {
+            "amplitude": rng.uniform(0.2, 2, (N, P)),
+            "scaled": np.array([False, True, False]),
+            "line_std": rng.uniform(0.5, 2, P),
+            "line": np.array([0, 0, 3, 3, 3, 4, 4]),
+        }
+    if request.param in ("scaled", "both"):
+        lines["scale"] = rng.uniform(0, 1, (N, P))
     return LowRankCovariance(
         half @ half.transpose(0, 2, 1),
         rng.normal(size=(R, P)),
         rng.uniform(0.1, 1, shape),
-        rng.uniform(0, 1, (N, P)) if request.param == "scaled" else None,
+        **lines,
     )
 
 
 def dense(cov, i):
     diagonal = cov.diagonal if cov.diagonal.ndim == 1 else cov.diagonal[i]
-    basis = cov.basis if cov.scale is None else cov.basis * cov.scale[i]
-    return basis.T @ cov.core[i] @ basis + np.diag(diagonal)
+    basis, of_lines = cov.basis, 0
+    if cov.amplitude is not None:
+        basis = np.array(
+            [b * cov.amplitude[i] if s else b for b, s in zip(basis, cov.scaled)]
+        )
+        std = cov.amplitude[i] * cov.line_std
+        of_lines = np.outer(std, std) * (cov.line[:, None] == cov.line)
+    scale = np.ones(cov.shape[1]) if cov.scale is None else cov.scale[i]
+    together = basis.T @ cov.core[i] @ basis + of_lines
+    return np.outer(scale, scale) * together + np.diag(diagonal)
 
 
 def every_dense(cov):
@@ -38,6 +61,9 @@ def test_variance_is_the_diagonal(cov):
 def test_variance_keeps_float32(cov):
     parts = (cov.core, cov.basis, cov.diagonal, cov.scale)
     single = LowRankCovariance(*(a if a is None else a.astype("f4") for a in parts))
+
+    arrays = {k: v for k, v in vars(cov).items() if getattr(v, "dtype", 0) == "f8"}
+    single = replace(cov, **{k: v.astype("f4") for k, v in arrays.items()})
     assert single.variance().dtype == np.float32
     np.testing.assert_allclose(single.variance(), cov.variance(), rtol=1e-4)
 
@@ -78,7 +104,9 @@ def unseen(cov, pixel):
     """The same covariance where one pixel was never seen in training."""
     basis, diagonal = cov.basis.copy(), cov.diagonal.copy()
     basis[:, pixel] = diagonal[..., pixel] = np.nan
-    return LowRankCovariance(cov.core, basis, diagonal, cov.scale)
+    return replace(cov, basis=basis, diagonal=diagonal)
+
+    return replace(cov, basis=basis, diagonal=diagonal)
 
 
 def test_an_unknown_pixel_spoils_only_the_sums_that_use_it(cov, rng):
@@ -156,7 +184,9 @@ def test_concatenation_needs_one_basis(cov):
     joined = LowRankCovariance.concatenate([cov[:1], cov[1:]])
     np.testing.assert_allclose(joined.variance(), cov.variance())
     np.testing.assert_array_equal(every_dense(joined), every_dense(cov))
-    other = LowRankCovariance(cov.core, 2 * cov.basis, cov.diagonal, cov.scale)
+    other = replace(cov, basis=2 * cov.basis)
+
+    other = replace(cov, basis=2 * cov.basis)
     with pytest.raises(ValueError, match="covariance 1 has another basis"):
         LowRankCovariance.concatenate([cov, other])
     assert not cov.shares_basis(None)
@@ -164,7 +194,8 @@ def test_concatenation_needs_one_basis(cov):
 
 def test_scaled_spectra_share_no_other_bases(rng):
     parts = np.ones((N, R, R)), rng.normal(size=(R, P)), np.ones((N, P))
-    plain, scaled = LowRankCovariance(*parts), LowRankCovariance(*parts, parts[2])
+    plain = LowRankCovariance(*parts)
+    scaled = LowRankCovariance(*parts, scale=parts[2])
     np.testing.assert_allclose(scaled.variance(), plain.variance())
     assert not plain.shares_basis(scaled)
     with pytest.raises(ValueError, match="covariance 1 has another basis"):
@@ -174,6 +205,23 @@ def test_scaled_spectra_share_no_other_bases(rng):
     X = Spectra(np.ones((N, P)), wave=5000.0 + np.arange(P), medium="air")
     X = [X.replace(covariance=c) for c in (plain, scaled)]
     assert Spectra.concatenate(X).covariance is None
+
+
+def test_covariances_of_other_lines_are_not_stacked(cov):
+    lines = {"amplitude": np.ones((N, P)), "scaled": np.ones(R, bool)}
+    lines |= {"line_std": np.ones(P), "line": np.arange(P)}
+    with pytest.raises(ValueError, match="covariance 1 has another basis"):
+        LowRankCovariance.concatenate([cov, replace(cov, **lines)])
+
+
+def test_lines_keep_their_errors_on_other_bases(cov):
+    cov = replace(cov, scale=None)
+    half = cov.on(0.5 * cov.basis[None])
+    gone = cov.on(0 * cov.basis[None]).variance()
+    expected = (cov.variance() - gone) / 4 + gone
+    np.testing.assert_allclose(half.variance(), expected, rtol=1e-4)
+    mixed = cov.on(np.stack([cov.basis, 3 * cov.basis]), np.full((N, 2), [1.0, 0.0]))
+    np.testing.assert_allclose(mixed.variance(), cov.variance(), rtol=1e-4)
 
 
 def test_a_shared_diagonal_must_be_the_same():

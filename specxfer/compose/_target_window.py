@@ -213,9 +213,25 @@ class TargetWindow(MetaTranslator):
         # The diagonal alone says that a pixel is unknown: NaN in the basis would
         # spread through sums of pixels.
         basis = spread(covariance.basis, self.pixels_, 0)
-        scale = covariance.scale
-        scale = None if scale is None else spread(scale, self.pixels_, 0)
-        return LowRankCovariance(covariance.core, basis, diagonal, scale)
+        amplitude = covariance.amplitude
+        if amplitude is not None:
+            amplitude = spread(amplitude, self.pixels_, 0)
+        line, line_std = covariance.line, covariance.line_std
+        if line is not None:
+            line = spread(line[None], self.pixels_, -1)[0]
+            line_std = spread(line_std[None], self.pixels_, 0)[0]
+        return LowRankCovariance(
+            covariance.core,
+            basis,
+            diagonal,
+            amplitude,
+            covariance.scaled,
+            line_std,
+            line,
+            covariance.scale
+            if covariance.scale is None
+            else spread(covariance.scale, self.pixels_, 0),
+        )
 
 
 def _n_pixels(y):

@@ -22,12 +22,12 @@ class Tile:
     ----------
     block : Spectra in memory, shape (n, n_pixels)
     pixels : slice
-    scatter : ndarray of shape (n_pixels,)
-        Intrinsic variance of each pixel.
+    scatter : ndarray of shape (n_pixels,) or (n, n_pixels)
+        Intrinsic variance of these pixels.
     """
 
     def __init__(self, block, pixels, scatter):
-        self.flux, scatter = block.flux[:, pixels], scatter[pixels]
+        self.flux = block.flux[:, pixels]
         if block.has_noise:
             self.weight = block.ivar[:, pixels].copy()
             np.copyto(self.weight, 0, where=np.isnan(self.flux))
@@ -73,7 +73,7 @@ def first_fit(u, y, sums, star_weight, penalty):
     v = (u * star_weight[:, None]).astype(y.dtype)
 
     def add(rows, pixels, block):
-        tile = Tile(block, pixels, np.zeros(p, y.dtype))
+        tile = Tile(block, pixels, y.dtype.type(0))
         good = tile.weight > least[pixels]
         s = star_weight[rows].astype(y.dtype)
         left = tile.flux - sums.mean[pixels]
@@ -169,7 +169,7 @@ class NormalEquations:
             square[pixels] += s @ left
 
         def add(rows, pixels, block):
-            tile = Tile(block, pixels, scatter)
+            tile = Tile(block, pixels, scatter[pixels])
             if masks.n:
                 masks.set(rows, pixels, (tile.weight == 0) & ~others[rows, None])
             tile.weight *= star_weight[rows, None].astype(y.dtype)

@@ -81,8 +81,8 @@ class PCARidge(Translator):
         Ridge coefficients of the whitened scores, then of their products.
     intercept_ : ndarray of shape (n_pixels_out_,)
     scatter_ : ndarray of shape (n_pixels_out_,)
-        Intrinsic standard deviation of each target pixel: what the source cannot
-        tell.
+        Intrinsic standard deviation of each target pixel in the mean star: what the
+        source cannot tell.
     resolution_, max_resolution_ : ndarray of shape (n_chips_out,) or None
         Resolving power of what is predicted unless another is asked for, and the
         highest that may be; None if the training targets carry none.
@@ -96,6 +96,11 @@ class PCARidge(Translator):
     The posterior mean undoes what noise does to a regression: a noisy star's scores
     shrink to the mean and their covariance S passes on as ``bᵀ S b``, so one model
     serves every signal-to-noise ratio.
+
+    What the source cannot tell, mostly the strength of single elements' lines, scatters
+    a star's flux as strongly as that star's lines are: intrinsic scatter is a constant
+    plus a multiple of (f ln f)², f the predicted flux. Pixels err together along the
+    directions that residuals do, and within each line by a share that is measured too.
 
     Where y carries its `resolution`, every target is learnt at one resolving power,
     `resolution_`, and written at any: a first, quick ridge says what each star's

@@ -21,7 +21,8 @@ from specxfer.linear._penalties import (
     learnt_penalty,
     turned,
 )
-from specxfer.linear._residuals import few_stars, leave_one_star_out, residual_factors
+from specxfer.linear._residuals import SharedResiduals, few_stars, leave_one_star_out
+from specxfer.linear._scatter import LineScatter, lines_of, relative
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,16 @@ class PixelRidge:
     coef : ndarray of shape (n_features, n_pixels)
     intercept : ndarray of shape (n_pixels,)
     scatter : ndarray of shape (n_pixels,)
-        Intrinsic variance: what the features cannot tell, noise taken off.
+        Intrinsic variance of the mean star: what the features cannot tell, noise taken
+        off.
+    line_scatter : LineScatter
+        The same of any star.
     factors : ndarray of shape (n_factors, n_pixels)
         The part of `scatter` that pixels share, ``factors.T @ factors``.
+    lines : ndarray of int of shape (n_pixels,)
+        The line of the mean spectrum that each pixel belongs to.
+    coherence : float
+        Share of the other part of `scatter` that the pixels of a line share.
     gram_inverse : ndarray of shape (n_features + 1, n_features + 1)
         Inverse of the mean pixel's normal equations; the last feature is 1.
     coef_variance : ndarray of shape (n_pixels,)
@@ -50,7 +58,10 @@ class PixelRidge:
     coef: np.ndarray
     intercept: np.ndarray
     scatter: np.ndarray
+    line_scatter: LineScatter
     factors: np.ndarray
+    lines: np.ndarray
+    coherence: float
     gram_inverse: np.ndarray
     coef_variance: np.ndarray
     coef_gain: float
@@ -81,20 +92,33 @@ class PixelRidge:
         """
         n, k = features.shape
         k = 0 if spread is None else k
-        r = k + len(self.factors)
+        q = len(self.factors)
+        r = k + 2 * q  # the factors of the coefficients' errors, and of the scatter
         core = np.zeros((n, r, r), dtype=self.coef.dtype)
         if k:
             core[:, :k, :k] = spread
         lever = self.leverage(features)
-        core[:, range(k, r), range(k, r)] = 1 + self.coef_gain * lever[:, None]
+        core[:, range(k, k + q), range(k, k + q)] = self.coef_gain * lever[:, None]
+        core[:, range(k + q, r), range(k + q, r)] = 1
         together = (self.factors**2).sum(axis=0)
         alone = np.maximum(self.scatter - together, 0)
         own = np.maximum(self.coef_variance - self.coef_gain * together, 0)
-        diagonal = np.outer(lever, own) + alone
+        basis = np.concatenate([self.coef[:k], self.factors, self.factors])
+        diagonal = np.outer(lever, own)
+        if not self.line_scatter.line.any():  # all stars scatter alike
+            diagonal = (diagonal + alone).astype(basis.dtype)
+            return LowRankCovariance(core, basis, diagonal)
+        flux = self.predict(features)
+        square = relative(self.line_scatter.variance(flux), self.scatter)
+        diagonal += (1 - self.coherence) * alone * square
         return LowRankCovariance(
             core,
-            np.concatenate([self.coef[:k], self.factors]),
-            diagonal.astype(self.coef.dtype),
+            basis,
+            diagonal.astype(basis.dtype),
+            np.sqrt(square),
+            np.arange(r) >= k + q,
+            np.sqrt(self.coherence * alone),
+            self.lines,
         )
 
     def leverage(self, features):
@@ -251,15 +275,26 @@ def fit_pixel_ridge(
     del problem, equations, solution, penalties
     # weights are known to a factor: noise + scatter, or without noise the residual
     share = left.share * (scale if y.has_noise else np.maximum(left.raw, 0))
-    scatter = left.raw - share
+    correction = 1.0
     if learns:  # scatter that pixels share looks like signal in some direction
-        scatter *= ((1 - left.hat) / (1 - _mean_hat(v, star_weight, stars))) ** 2
+        correction = ((1 - left.hat) / (1 - _mean_hat(v, star_weight, stars))) ** 2
     mean_inverse = turn @ shared_inverse(v, star_weight, penalty) @ turn.T
     typical = np.average(_leverage(u, mean_inverse), weights=star_weight)
     coef = turn @ coef
-    scatter -= ((spread @ coef[:-1]) * coef[:-1]).sum(axis=0)
-    scatter = np.maximum(scatter, 0)
-    factors = residual_factors(u, y, star_weight, scatter, coef, max_factors, rng)
+    of_features = ((spread @ coef[:-1]) * coef[:-1]).sum(axis=0)
+    if y.has_noise:
+        left.sums.take_off(share)
+        left.sums.excess *= correction
+        left.sums.take_off(of_features)
+        line_scatter = left.sums.solve(0.5).astype(y.dtype)
+        scatter = left.sums.mean(line_scatter)
+    else:
+        scatter = np.maximum((left.raw - share) * correction - of_features, 0)
+        line_scatter = LineScatter(scatter, np.zeros_like(scatter)).astype(y.dtype)
+    shared = SharedResiduals(u, y, star_weight, coef, scatter, line_scatter)
+    factors = shared.factors(max_factors, rng)
+    lines = lines_of(np.average(u, axis=0, weights=star_weight) @ coef)
+    coherence = shared.coherence(factors, spread, lines) if y.has_noise else 0.0
     coef_variance = share / typical
     scattered = scatter > 0
     gain = coef_variance[scattered] / (scatter + left.noise)[scattered]
@@ -268,7 +303,10 @@ def fit_pixel_ridge(
         coef[:-1].astype(dtype),
         coef[-1].astype(dtype),
         scatter.astype(dtype),
+        line_scatter,
         factors.astype(dtype),
+        lines,
+        coherence,
         mean_inverse,
         coef_variance.astype(dtype),
         float(np.median(gain)) if len(gain) else 0.0,

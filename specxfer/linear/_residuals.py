@@ -7,7 +7,8 @@ import numpy as np
 from specxfer._threads import in_parallel
 from specxfer.linear._components import orthonormal
 from specxfer.linear._grams import packed_products
-from specxfer.linear._normal_equations import PIXELS, Tile, over_tiles
+from specxfer.linear._normal_equations import CHUNK, PIXELS, Tile, over_tiles
+from specxfer.linear._scatter import ScatterSums, relative, shared_in_lines
 
 FACTOR_STARS = 4000  # that shared residuals are looked for in
 FACTOR_PASSES = 4
@@ -20,6 +21,8 @@ class LeftOut:
 
     Parameters
     ----------
+    sums : ScatterSums or None
+        Of residual² − noise variance, for the scatter of each star; None without noise.
     raw : ndarray
         Residual² − noise variance; without noise the residual² alone.
     share : ndarray
@@ -30,6 +33,7 @@ class LeftOut:
         Leverage of a star on its own prediction.
     """
 
+    sums: ScatterSums | None
     raw: np.ndarray
     share: np.ndarray
     noise: np.ndarray
@@ -78,6 +82,7 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
     place = np.cumsum(exact) - 1
     sums = np.zeros((5, p))
     squares = v**2
+    of_stars = ScatterSums(p) if y.has_noise else None
 
     def lever_of(rows, pixels):
         """``uᵀ A⁻¹ u`` of stars and pixels, or of stars where pixels are alike."""
@@ -105,10 +110,12 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
         sums[4, pixels] += s.sum(dtype=float)
 
     def add(rows, pixels, block):
-        tile = Tile(block, pixels, scatter)
+        tile = Tile(block, pixels, scatter[pixels])
         lever = lever_of(rows, pixels)
-        left = tile.residual(equations.algebra.matmul(v[rows], coef[:, pixels]))
+        flux = equations.algebra.matmul(v[rows], coef[:, pixels])
+        left = tile.residual(flux)
         w = tile.weight
+        of_square = w**2
         w *= own[rows, None]
         hat = w * lever
         hat *= scale[pixels] * n_rows[rows, None]
@@ -119,6 +126,8 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
         if tile.noise is not None:
             left -= tile.noise
             sums[2, pixels] += _total(w * tile.noise)
+            of_square *= own[rows, None]
+            of_stars.add(flux, left, of_square, pixels)
         left *= w
         sums[0, pixels] += _total(left)
         sums[1, pixels] += _total(w * lever)
@@ -132,7 +141,7 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
         in_parallel(lambda cols, f=one, r=rows, b=block: f(r, cols, b), pixels)
     total = np.where(sums[4] > 0, sums[4], 1)
     raw, share, noise, hat = sums[:4] / total
-    return LeftOut(np.where(scale > 0, raw, 0), share, noise, hat)
+    return LeftOut(of_stars, np.where(scale > 0, raw, 0), share, noise, hat)
 
 
 def _total(a):
@@ -140,72 +149,147 @@ def _total(a):
     return np.ones(len(a), a.dtype) @ a
 
 
-def residual_factors(u, y, star_weight, scatter, coef, max_factors, rng):
-    """Leading directions in which residuals vary together beyond noise.
-
-    Residuals over their standard deviation have unit variance; a direction stands
-    out where its eigenvalue exceeds the edge (1 + √γ)² of pure noise, γ = pixels per
-    star, and its true excess θ solves ℓ = (1 + θ)(1 + γ/θ) (Baik & Silverstein 2006,
-    J. Multivar. Anal. 97, 1382); it is scaled by how far the observed direction is
-    the true one. The factors never claim more than a pixel's scatter. A sample of the
-    stars is enough to find them.
+class SharedResiduals:
+    """What residuals of different pixels share, from a sample of the stars.
 
     Parameters
     ----------
     u : ndarray of shape (n, k)
     y : Spectra of shape (n, n_pixels)
     star_weight : ndarray of shape (n,)
-    scatter : ndarray of shape (n_pixels,)
     coef : ndarray of shape (k, n_pixels)
-    max_factors : int
-    rng : numpy.random.RandomState
-
-    Returns
-    -------
-    ndarray of shape (n_factors, n_pixels)
+    scatter : ndarray of shape (n_pixels,)
+        Intrinsic variance of the mean star.
+    line_scatter : LineScatter
+        That of any star.
     """
-    p = y.shape[1]
-    if not max_factors:
-        return np.zeros((0, p))
-    some = slice(None, None, max(1, -(-len(y) // FACTOR_STARS)))
-    y, v, star_weight = y[some], u[some].astype(y.dtype), star_weight[some]
-    size = min(max_factors + 5, p, len(y))
-    basis = orthonormal(rng.standard_normal((p, size)))
-    coef, scatter = coef.astype(y.dtype), scatter.astype(y.dtype)
-    weight_sum = star_weight.sum()
-    least = np.where(scatter > 0, scatter, np.inf)
 
-    scaled = np.empty(y.shape, y.dtype)
-    mean_weight = np.zeros(p)
+    def __init__(self, u, y, star_weight, coef, scatter, line_scatter):
+        some = slice(None, None, max(1, -(-len(y) // FACTOR_STARS)))
+        self._y, self._star_weight = y[some], star_weight[some]
+        self._v, self._coef = u[some].astype(y.dtype), coef.astype(y.dtype)
+        self._scatter = scatter.astype(y.dtype)
+        self._line_scatter = line_scatter
 
-    def one(rows, pixels, block):
-        tile = Tile(block, pixels, scatter)
-        w = tile.weight
+    def _residual(self, rows, pixels, block):
+        """Residuals, their inverse variances, and the scatter of these stars."""
+        flux = self._v[rows] @ self._coef[:, pixels]
+        own = self._line_scatter[pixels].variance(flux)
+        tile = Tile(block, pixels, own)
         if tile.noise is None:  # nothing is known better
-            w /= least[pixels]
-        left = tile.residual(v[rows] @ coef[:, pixels])
-        np.copyto(left, 0, where=scatter[pixels] == 0)
-        w *= star_weight[rows, None].astype(y.dtype)
-        mean_weight[pixels] += _total(w)
-        np.multiply(left, np.sqrt(w), out=scaled[rows, pixels])
+            tile.weight /= np.where(own > 0, own, np.inf)
+        left = tile.residual(flux)
+        return left, tile.weight, own
 
-    over_tiles(y, one)
-    for _ in range(FACTOR_PASSES):
-        image = scaled.T @ (scaled @ basis.astype(y.dtype))
-        image = image.astype(float) / weight_sum
-        values, rotation = np.linalg.eigh(basis.T @ image)
-        directions = basis @ rotation[:, ::-1]
-        basis = orthonormal(image)
-    values = values[::-1][:max_factors]
-    gamma = np.count_nonzero(scatter > 0) / len(y)
-    out = values > (1 + np.sqrt(gamma)) ** 2
-    b = values[out] - 1 - gamma
-    theta = (b + np.sqrt(np.maximum(b**2 - 4 * gamma, 0))) / 2
-    overlap = (1 - gamma / theta**2) / (1 + gamma / theta)
-    strength = np.sqrt(theta * np.maximum(overlap, 0))
-    mean_weight = np.maximum(mean_weight / weight_sum, np.finfo(float).tiny)
-    factors = strength[:, None] * directions[:, :max_factors].T[out]
-    factors = np.where(scatter > 0, factors / np.sqrt(mean_weight), 0)
-    claimed = (factors**2).sum(axis=0)
-    excess = np.divide(scatter, claimed, out=np.ones(p), where=claimed > scatter)
-    return factors * np.sqrt(excess)
+    def factors(self, max_factors, rng):
+        """Leading directions in which residuals vary together beyond noise.
+
+        Residuals over their standard deviation have unit variance; a direction stands
+        out where its eigenvalue exceeds the edge (1 + √γ)² of pure noise, γ = pixels
+        per star, and its true excess θ solves ℓ = (1 + θ)(1 + γ/θ) (Baik & Silverstein
+        2006, J. Multivar. Anal. 97, 1382); it is scaled by how far the observed
+        direction is the true one. The factors never claim more than a pixel's scatter.
+
+        Parameters
+        ----------
+        max_factors : int
+        rng : numpy.random.RandomState
+
+        Returns
+        -------
+        ndarray of shape (n_factors, n_pixels)
+        """
+        y, scatter = self._y, self._scatter
+        n, p = y.shape
+        if not max_factors:
+            return np.zeros((0, p))
+        size = min(max_factors + 5, p, n)
+        scaled, mean_weight = np.empty((n, p), y.dtype), np.zeros(p)
+
+        def one(rows, pixels, block):
+            left, w, own = self._residual(rows, pixels, block)
+            np.copyto(left, 0, where=scatter[pixels] == 0)
+            w *= self._star_weight[rows, None].astype(y.dtype)
+            np.multiply(left, np.sqrt(w), out=scaled[rows, pixels])
+            w *= own
+            mean_weight[pixels] += _total(w)
+
+        over_tiles(y, one)
+        basis = orthonormal(rng.standard_normal((p, size)))
+        for _ in range(FACTOR_PASSES):
+            image = scaled.T @ (scaled @ basis.astype(y.dtype))
+            image = image.astype(float) / self._star_weight.sum()
+            values, rotation = np.linalg.eigh(basis.T @ image)
+            directions = basis @ rotation[:, ::-1]
+            basis = orthonormal(image)
+        values = values[::-1][:max_factors]
+        gamma = np.count_nonzero(scatter > 0) / n
+        out = values > (1 + np.sqrt(gamma)) ** 2
+        b = values[out] - 1 - gamma
+        theta = (b + np.sqrt(np.maximum(b**2 - 4 * gamma, 0))) / 2
+        overlap = (1 - gamma / theta**2) / (1 + gamma / theta)
+        strength = np.sqrt(theta * np.maximum(overlap, 0))
+        mean_weight = relative(mean_weight / self._star_weight.sum(), scatter)
+        mean_weight = np.maximum(mean_weight, np.finfo(float).tiny)
+        factors = strength[:, None] * directions[:, :max_factors].T[out]
+        factors = np.where(scatter > 0, factors / np.sqrt(mean_weight), 0)
+        claimed = (factors**2).sum(axis=0)
+        excess = np.divide(scatter, claimed, out=np.ones(p), where=claimed > scatter)
+        return factors * np.sqrt(excess)
+
+    def coherence(self, factors, spread, lines):
+        """How much of the scatter beyond the factors pixels of a line share, 0 to 1.
+
+        From products of the residuals of different pixels of a line, to which white
+        noise adds nothing, less what factors and the features' own errors add.
+
+        Parameters
+        ----------
+        factors : ndarray of shape (n_factors, n_pixels)
+        spread : ndarray of shape (k - 1, k - 1)
+            Mean covariance of the features' own errors.
+        lines : ndarray of int of shape (n_pixels,)
+            The line that each pixel belongs to.
+
+        Returns
+        -------
+        float
+        """
+        y, scatter = self._y, self._scatter
+        alone = np.sqrt(np.maximum(scatter - (factors**2).sum(axis=0), 0))
+        alone = alone.astype(y.dtype)
+        sums, mean_weight = np.zeros(3), np.zeros(y.shape[1])
+        everything = slice(0, y.shape[1])
+
+        def one(start, rows, block):
+            part = slice(start, start + CHUNK)
+            stars = slice(
+                rows.start + start, min(rows.start + start + CHUNK, rows.stop)
+            )
+            left, w, own = self._residual(stars, everything, block[part])
+            s = self._star_weight[stars, None].astype(y.dtype)
+            weight = _total(w * s)
+            w *= np.sqrt(scatter * s)
+            left *= w
+            w *= alone
+            w *= np.sqrt(relative(own, scatter))
+            shared = shared_in_lines(left, lines), shared_in_lines(w, lines), s.sum()
+            return np.array(shared), weight
+
+        for rows, block in y.iter_blocks():
+            starts = range(0, len(block), CHUNK)
+            for shared, weight in in_parallel(
+                lambda at, r=rows, b=block: one(at, r, b), starts
+            ):
+                sums += shared
+                mean_weight += weight
+        seen, expected, total = sums
+        weight = np.sqrt(scatter) * mean_weight / total
+        usual = shared_in_lines((alone * weight)[None], lines) * total
+        if not usual > 0 or not expected > 0:
+            return 0.0
+        values, vectors = np.linalg.eigh(spread)
+        noise = (vectors * np.sqrt(np.maximum(values, 0))).T @ self._coef[:-1]
+        known = np.concatenate([factors, noise]) * weight
+        known = shared_in_lines(known, lines) * total
+        return float(np.clip((seen - known * expected / usual) / expected, 0, 1))

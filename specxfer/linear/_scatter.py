@@ -1,0 +1,207 @@
+"""Intrinsic scatter that follows the strength of a star's lines."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Flat parts that are tried, as the response of a line that scatters as much.
+FLAT = np.array([0.003, np.inf])
+ROUNDS = 100
+
+
+@dataclass(frozen=True)
+class LineScatter:
+    r"""Variance of what the source cannot tell, for each pixel of each star.
+
+    Two stars of equal source spectra differ in the abundances that the source does
+    not show. An absorption :math:`f = \exp(-\tau)` of which
+    :math:`\ln\tau` scatters by :math:`\sigma` scatters itself by
+    :math:`\sigma |f \ln f|`: much where the line is strong, not at all where the star
+    has none. What scatters alike in all stars, such as errors of the continuum, is
+    added:
+
+    .. math:: \sigma^2_{ij} = a_j + b_j (f_{ij} \ln f_{ij})^2
+
+    with the predicted flux :math:`f_{ij}`, so that one model holds in giants and in
+    dwarfs. Beyond f = 1/e the response stays what it is there; it is 0 for f above 1.
+    So no star has more than the strongest of lines, and one far from the training
+    stars no less than the flat part.
+
+    Parameters
+    ----------
+    flat, line : ndarray of shape (n_pixels,)
+        a and b.
+    """
+
+    flat: np.ndarray
+    line: np.ndarray
+
+    def astype(self, dtype):
+        """The same in another number format."""
+        return LineScatter(self.flat.astype(dtype), self.line.astype(dtype))
+
+    def __getitem__(self, pixels):
+        return LineScatter(self.flat[pixels], self.line[pixels])
+
+    def variance(self, flux):
+        """Variance of each star and pixel.
+
+        Parameters
+        ----------
+        flux : ndarray of shape (n, n_pixels)
+            Predicted.
+
+        Returns
+        -------
+        ndarray of shape (n, n_pixels)
+        """
+        return self.flat + self.line * response(flux)
+
+
+def response(flux):
+    """``(f ln f)²``, (n, n_pixels), of the predicted flux."""
+    flux = np.clip(flux, np.exp(-1, dtype=flux.dtype), 1)
+    flux *= np.log(flux)
+    flux *= flux
+    return flux
+
+
+class ScatterSums:
+    """Sums over stars that a `LineScatter` follows from, in one pass over blocks.
+
+    Parameters
+    ----------
+    n_pixels : int
+    """
+
+    def __init__(self, n_pixels):
+        # of weight times 1, h and h²; of weight times excess times 1 and h
+        self.moments = np.zeros((3, n_pixels))
+        self.excess = np.zeros((2, n_pixels))
+
+    def add(self, flux, excess, weight, pixels=slice(None)):
+        """Add a block of stars.
+
+        Parameters
+        ----------
+        flux : ndarray of shape (n, n_pixels)
+            Predicted.
+        excess : ndarray of shape (n, n_pixels)
+            Leave-one-star-out residual² less all variance that is not scatter.
+        weight : ndarray of shape (n, n_pixels)
+            Inverse variance of `excess`, but for a factor; 0 where masked.
+        pixels : slice, optional
+            Which pixels these are.
+        """
+        h, one = response(flux), np.ones(len(flux), flux.dtype)
+        weighted = weight * excess
+        self.excess[0, pixels] += one @ weighted
+        weighted *= h
+        self.excess[1, pixels] += one @ weighted
+        self.moments[0, pixels] += one @ weight
+        np.multiply(weight, h, out=weighted)
+        self.moments[1, pixels] += one @ weighted
+        weighted *= h
+        self.moments[2, pixels] += one @ weighted
+
+    def take_off(self, variance):
+        """Take off a variance that is alike in all stars, (n_pixels,)."""
+        self.excess -= variance * self.moments[:2]
+
+    def solve(self, unit):
+        """The likeliest scatter.
+
+        Each pixel has the mean over the flat parts of `FLAT` (relative to the line's)
+        of what would fit it best, weighted by how likely that made its sums, and by
+        how many other pixels are like that (empirical Bayes): so no pixel gets a flat
+        part from noise alone, as it would if only variances below 0 were cut off.
+
+        Parameters
+        ----------
+        unit : ndarray of shape (n_pixels,)
+            What `weight` is multiplied with to be the inverse variance of `excess`.
+
+        Returns
+        -------
+        LineScatter
+        """
+        flat, line = _shapes()
+        s0, s1, s2 = self.moments
+        top = flat[:, None] * self.excess[0] + line[:, None] * self.excess[1]
+        bottom = (
+            flat[:, None] ** 2 * s0
+            + 2 * (flat * line)[:, None] * s1
+            + line[:, None] ** 2 * s2
+        )
+        size = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+        size = np.maximum(size, 0)
+        gain = 0.5 * unit * size * (2 * top - size * bottom)
+        share = _shares(gain)
+        return LineScatter(
+            (share * size * flat[:, None]).sum(axis=0),
+            (share * size * line[:, None]).sum(axis=0),
+        )
+
+    def mean(self, scatter):
+        """Mean variance of each pixel, (n_pixels,)."""
+        s0 = np.where(self.moments[0] > 0, self.moments[0], 1)
+        return scatter.flat + scatter.line * self.moments[1] / s0
+
+
+def _shapes():
+    """Flat and line part of each shape, the larger of which is 1."""
+    flat = np.minimum(FLAT, 1e3) ** 2
+    line = np.where(np.isfinite(FLAT), 1.0, 0.0)
+    return np.where(line > 0, flat, 1.0), line
+
+
+def _shares(gain):
+    """How likely each shape is in each pixel, (n_shapes, n_pixels), adding to 1."""
+    likelihood = np.exp(gain - gain.max(axis=0))
+    prior = np.full((len(gain), 1), 1 / len(gain))
+    for _ in range(ROUNDS):
+        share = likelihood * prior
+        share /= share.sum(axis=0)
+        prior = np.maximum(share.mean(axis=1, keepdims=True), 1e-6)
+    return share
+
+
+def lines_of(flux):
+    """Which line each pixel belongs to: from one local maximum to the next.
+
+    Parameters
+    ----------
+    flux : ndarray of shape (n_pixels,)
+        Mean spectrum, free of noise.
+
+    Returns
+    -------
+    ndarray of int of shape (n_pixels,)
+        Counted from 0, never falling.
+    """
+    rises = np.diff(flux) > 0
+    starts = np.zeros(len(flux), dtype=int)
+    starts[1:-1] = rises[:-1] & ~rises[1:]
+    return np.cumsum(starts)
+
+
+def shared_in_lines(values, lines):
+    """Sums over lines and rows of ``(Σ v)² − Σ v²``: what pixels of a line share.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, n_pixels)
+    lines : ndarray of int of shape (n_pixels,)
+
+    Returns
+    -------
+    float
+    """
+    first = np.flatnonzero(np.diff(lines, prepend=-1))
+    together = np.add.reduceat(values, first, axis=1).astype(float)
+    return float((together**2).sum() - np.square(values, dtype=float).sum())
+
+
+def relative(variance, mean):
+    """A variance over its mean; 1 where that is 0."""
+    return np.divide(variance, mean, out=np.ones_like(variance), where=mean > 0)
