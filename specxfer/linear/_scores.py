@@ -259,6 +259,13 @@ class ScoreModel:
         packed = gram[np.triu_indices(len(gram))]
         return packed, np.linalg.inv(gram.astype(float) + np.eye(len(gram)))
 
+    @property
+    def filter(self):
+        """What residuals without noise or gaps are multiplied with for their scores."""
+        loadings, _, inverse = self._columns(self.loadings), *self._everything
+        weight = 1 / (self._columns(self.misfit) + self._columns(self.noise))
+        return (loadings * weight).T @ inverse.astype(loadings.dtype)
+
     def _of_used(self, flux):
         """Residuals from the mean, loadings and 1 / (misfit + noise), where used."""
         mean, flux = self._columns(self.mean), self._columns(flux)
