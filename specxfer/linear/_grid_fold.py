@@ -35,14 +35,16 @@ class GridFold:
         Those of the stars left out.
     model : ScoreModel
         Components of the source, as many as any model asks for.
+    given : bool
+        Whether they were learnt from other spectra than the training rows.
     prototype : GridPoint
         Knows the grid of the source.
     """
 
-    def __init__(self, train, test, model, prototype):
+    def __init__(self, train, test, model, given, prototype):
         self.X, self.y, self.weight = train
         self.X_test, self.y_test, self.test_weight = test
-        self.model = model
+        self.model, self._given = model, given
         self.sums = PixelSums.of(self.y, self.weight)
         test_sums = PixelSums.of(self.y_test, self.test_weight)
         self._test_sums = replace(test_sums, mean=self.sums.mean)
@@ -88,6 +90,10 @@ class GridFold:
                 made |= self._features(k, np.unique(n_axes[sizes == k]))
         return [made[k, q] for k, q in zip(sizes, n_axes)]
 
+    def _truncated(self, k):
+        model = self.model.truncated(k)
+        return model.with_noise_of(self.X, self.weight) if self._given else model
+
     def _sides(self):
         """Blocks of all rows, and where they belong."""
         for at, X in ((0, self.X), (len(self.X), self.X_test)):
@@ -96,7 +102,7 @@ class GridFold:
 
     def _linear_features(self, sizes):
         """Scores of spectra without noise, on any number of components in one go."""
-        models = [self.model.truncated(k) for k in sizes]
+        models = [self._truncated(k) for k in sizes]
         ends = np.cumsum(sizes)
         scores = np.empty((len(self.X) + len(self.X_test), ends[-1]))
         to_scores = np.hstack([model.filter for model in models])
@@ -117,7 +123,7 @@ class GridFold:
         }
 
     def _features(self, k, n_axes):
-        model = self.model.truncated(k)
+        model = self._truncated(k)
         axes = np.zeros((k, 0))
         point = self._point(model, axes, None)
         if n_axes[-1]:

@@ -70,6 +70,10 @@ class PCARidgeCV(Translator):
         As that of `sklearn.model_selection.GridSearchCV`. Times are shares of what
         the points of a fold cost together.
     n_splits_ : int
+    n_iter_ : int
+        Passes that `best_estimator_` made over the source.
+    resolution_, max_resolution_ : ndarray of shape (n_chips_out,) or None
+        See `Translator`.
 
     See Also
     --------
@@ -273,8 +277,9 @@ class PCARidgeCV(Translator):
             tol=self.tol,
             random_state=self.random_state,
         )
-        prototype.pca_ = pca
-        return pca._fit(source, weight)._model
+        start = getattr(prototype, "pca_", None)  # of the fold before: much the same
+        prototype.pca_ = pca._fit(source, weight, start and start._model)
+        return pca._model
 
     def _evaluate(self, grid, rows, weight, split, given, scorers, shared, progress):
         """Scores of all points on one fold, by metric, and what they took."""
@@ -295,13 +300,12 @@ class PCARidgeCV(Translator):
             )
         source = source if used.all() else X[train[used]]
         train = train[used]
-        if shared is not None:
-            model = shared.with_noise_of(source, weight[train])
         test_weight = weight[test] if weighted else np.ones(len(test))
         fold = GridFold(
             (source, y[train], weight[train]),
             (X[test], y[test], test_weight),
             model,
+            shared is not None,
             self._prototype,
         )
         alphas, shape = grid["alpha"], [len(values) for values in grid.values()]
@@ -378,6 +382,10 @@ class PCARidgeCV(Translator):
 
     def _support_block(self, X):
         return self.best_estimator_._support_block(X)
+
+    @property
+    def n_iter_(self):
+        return self.best_estimator_.n_iter_
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "best_estimator_")

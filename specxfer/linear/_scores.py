@@ -1,6 +1,6 @@
 """Principal components of gappy, noisy spectra, and a star's scores on them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -58,6 +58,8 @@ class ScoreModel:
     used: np.ndarray
     profile: np.ndarray | None = None
     brightness: tuple = (1.0, 1.0)  # range of the training stars' share of the ivar
+    signal: np.ndarray | None = None  # variance of the noise-free flux, as measured
+    floor: float = 0.0  # that no misfit is below
 
     def posterior(self, X):
         """Scores, their covariance, and how well they describe the spectra.
@@ -92,16 +94,12 @@ class ScoreModel:
         ScoreModel
         """
         kept, left = np.split(self.loadings, [n_components])
-        misfit = self.misfit + (left**2).sum(axis=0)
-        return ScoreModel(
-            self.mean,
-            kept,
-            misfit,
-            self.noise,
-            self.used,
-            self.profile,
-            self.brightness,
-        )
+        if self.signal is None:
+            misfit = self.misfit + (left**2).sum(axis=0)
+        else:  # as in a fit of these components alone
+            misfit = self.signal - (kept.astype(float) ** 2).sum(axis=0)
+            misfit = _at_least(misfit, self.noise, self.floor).astype(kept.dtype)
+        return replace(self, loadings=kept, misfit=misfit)
 
     def with_noise_of(self, X, star_weight):
         """The same components, for spectra with another noise and other misfits.
@@ -323,7 +321,7 @@ def _solved(packed, right):
 
 
 # ------------------------------------------------------------------------- fitting
-def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
+def fit_scores(X, star_weight, n_components, max_iter, tol, rng, start=None):
     """Fit a `ScoreModel`.
 
     Weighted principal components of the source: masked pixels are filled from the
@@ -343,6 +341,8 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
         Relative change of the variance captured at which to stop.
     rng : numpy.random.RandomState
         Starts the search for components.
+    start : ScoreModel, optional
+        That of much the same spectra, to start from instead.
 
     Returns
     -------
@@ -356,7 +356,8 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
     mean, variance, noise, used, star_weight = _moments(X, star_weight, usual, limit)
     source = Residuals(X, star_weight, limit, mean, noise, used)
     k = max(1, min(n_components, np.count_nonzero(star_weight) - 1, source.n_pixels))
-    basis, values, n_iter = leading_components(source, k, max_iter, tol, rng)
+    known = None if start is None else start.loadings[:, used]
+    basis, values, n_iter = leading_components(source, k, max_iter, tol, rng, known)
     k = max(1, min(k, np.count_nonzero(values > 1e-12 * values[0])))  # the rank
     components = basis[:, :k].T
     components *= np.sign(components[np.arange(k), np.abs(components).argmax(axis=1)])[
@@ -368,13 +369,17 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng):
     true = np.maximum(true, np.maximum(0.01 * observed, floor))
     loadings = np.zeros((k, len(mean)))
     loadings[:, used] = np.sqrt(true)[:, None] * components
-    misfit = variance - noise - (loadings**2).sum(axis=0)
-    misfit = np.maximum(misfit, np.maximum(1e-3 * noise, floor))
+    signal = variance - noise
+    misfit = _at_least(signal - (loadings**2).sum(axis=0), noise, floor)
     as_data = [a.astype(X.dtype) for a in (mean, loadings, misfit, noise)]
     given = amplitude[amplitude > 0]
     brightness = (given.min(), given.max()) if len(given) else (1.0, 1.0)
     pixel = profile.pixel if profile is not None and X.has_noise else None
-    return ScoreModel(*as_data, used, pixel, brightness), n_iter
+    return ScoreModel(*as_data, used, pixel, brightness, signal, floor), n_iter
+
+
+def _at_least(misfit, noise, floor):
+    return np.maximum(misfit, np.maximum(1e-3 * noise, floor))
 
 
 def _brightness(X, profile):

@@ -136,10 +136,10 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
             )
         return self._fit(X, weight)
 
-    def _fit(self, X, weight):
+    def _fit(self, X, weight, start=None):
         rng = check_random_state(self.random_state)
         self._model, self.n_iter_ = fit_scores(
-            X, weight, self.n_components, self.max_iter, self.tol, rng
+            X, weight, self.n_components, self.max_iter, self.tol, rng, start
         )
         return self
 
