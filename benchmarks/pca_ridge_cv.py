@@ -7,8 +7,9 @@ On complete spectra, in float32, with 10 numbers of components Ã— 20 penalties Ã
 
 The peer's time is that of a sample of its grid (each number of components with a few of
 the penalties, whose cost is the same for all), scaled to the whole; ``--whole`` runs it
-all. Printed are the ratios of neighbouring rounds, what both chose, and how our own time
-grows with the number of stars. The bar: 50 times faster.
+all. Printed are the ratios of neighbouring rounds, what both chose, and how our time
+grows with the number of stars. The bar: 50 times faster. Where other work shares the
+cores, ``OMP_NUM_THREADS=1`` keeps both from waiting for threads that do not run.
 
     python -m benchmarks.pca_ridge_cv --stars 2000 --rounds 3
 """

@@ -184,19 +184,23 @@ class GridFold:
             learnt = None if LEARNT not in alphas else _learnt(problem)
             return _pixel_errors(problem, test, alphas, learnt, point.seen_)
         right, right_test, total = rights
-        gram = (u * self.weight[:, None]).T @ u
-        gram_test = (u_test * self.test_weight[:, None]).T @ u_test
-        square, cross = right @ right.T, right_test @ right.T
+        numbers = [i for i, alpha in enumerate(alphas) if alpha != LEARNT]
         errors = np.empty(len(alphas))
-        for i, alpha in enumerate(alphas):
-            if alpha == LEARNT:
-                coef = _learnt(self._problem(u, [alpha]))
-                fitted = 2 * right_test - gram_test @ coef
-                errors[i] = total - (coef * fitted).sum()
-            else:  # b = A right, summed over the pixels
-                inverse = _inverse(gram, alpha)
-                quadratic = gram_test @ inverse @ square
-                errors[i] = total + ((quadratic - 2 * cross) * inverse).sum()
+        if numbers:
+            mean = self.weight @ u / self.weight.sum()
+            mean[-1] = 0  # of centred features the intercept is that of the flux, 0
+            errors[numbers] = total + _gain(
+                _gram(u - mean, self.weight)[:-1, :-1],
+                _gram(u_test - mean, self.test_weight)[:-1, :-1],
+                (right - np.outer(mean, right[-1]))[:-1],
+                (right_test - np.outer(mean, right_test[-1]))[:-1],
+                np.array([alphas[i] for i in numbers], float),
+            )
+        if LEARNT in alphas:
+            coef = _learnt(self._problem(u, [LEARNT]))
+            fitted = 2 * right_test - _gram(u_test, self.test_weight) @ coef
+            of_learnt = [alpha == LEARNT for alpha in alphas]
+            errors[of_learnt] = total - (coef * fitted).sum()
         return np.maximum(errors, 0), total
 
     def _rights(self, points):
@@ -236,14 +240,11 @@ class GridFold:
         """
         u, _ = self._split(point)
         problem = self._problem(u, alphas)
-        turned = problem.equations
         plain = _turned_back(problem)
         for alpha in alphas:
             if alpha == LEARNT:
-                penalty = problem.learnt()
-                if penalty is None:
-                    penalty = free_intercept(u.shape[1], 1.0)
-                coef = problem.turn @ turned.solve(penalty)[0]
+                coef = _learnt(problem)
+                coef[-1] += problem.equations.mean
             else:
                 coef = plain.solve(free_intercept(u.shape[1], alpha))[0]
             coef = coef.astype(self.y.dtype)
@@ -268,9 +269,23 @@ def _zeros(y):
     return np.zeros(y.shape[1], y.dtype)
 
 
-def _inverse(gram, alpha):
-    full = gram + np.diag(free_intercept(len(gram), alpha)[:, 0])
-    return np.linalg.inv(full + JITTER * np.trace(gram) * np.eye(len(gram)))
+def _gram(u, weight):
+    return (u * weight[:, None]).T @ u
+
+
+def _gain(gram, gram_test, right, right_test, alphas):
+    """``Σ bᵀ G b − 2 b·r`` of the test rows, over all pixels, for each penalty.
+
+    With ``b = A r₀`` it is ``tr(A G A r₀ r₀ᵀ) − 2 tr(A r₀ rᵀ)``, and A is diagonal in
+    the eigenvectors of the training rows' matrix, whatever the penalty.
+    """
+    values, axes = np.linalg.eigh(gram)
+    shift = JITTER * np.maximum(np.trace(gram), np.finfo(float).tiny)
+    filters = 1 / (np.maximum(values, 0) + shift + alphas[:, None])
+    turned = axes.T @ right
+    cross = (turned * (axes.T @ right_test)).sum(axis=1)
+    quadratic = (axes.T @ gram_test @ axes) * (turned @ turned.T)
+    return ((filters @ quadratic) * filters).sum(axis=1) - 2 * filters @ cross
 
 
 def _learnt(problem):

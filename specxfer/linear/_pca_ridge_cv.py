@@ -22,11 +22,11 @@ from specxfer.linear._spectral_pca import SpectralPCA
 from specxfer.model_selection import check_star_cv
 from specxfer.spectra import Spectra
 
-OF_A_FIT = (  # what the best translator knows, and this one too
-    "n_features_in_ feature_names_in_ wave_in_ medium_in_ dtype_ wave_out_ medium_out_ "
-    "chip_out_ n_pixels_out_ noise_known_ y_mean_ seen_ resolution_ max_resolution_ "
-    "_change version_"
-).split()
+OF_A_FIT = [  # what the best translator knows, and this one too
+    *("n_features_in_", "feature_names_in_", "wave_in_", "medium_in_", "dtype_"),
+    *("wave_out_", "medium_out_", "chip_out_", "n_pixels_out_", "noise_known_"),
+    *("y_mean_", "seen_", "resolution_", "max_resolution_", "_change", "version_"),
+]
 
 
 class PCARidgeCV(Translator):
