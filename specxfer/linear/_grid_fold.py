@@ -6,22 +6,28 @@ from dataclasses import replace
 import numpy as np
 
 from specxfer._resolution import ResolutionChange
-from specxfer._threads import in_parallel
 from specxfer.base import _mean_spectrum
-from specxfer.linear._grams import unpacked
+from specxfer.linear._grid_errors import (
+    LEARNT,
+    learnt_coef,
+    pixel_errors,
+    shared_errors,
+    turned_back,
+    weighted_gram,
+)
 from specxfer.linear._normal_equations import (
-    CHUNK,
-    JITTER,
     ROWS,
     NormalEquations,
     PixelSums,
+    first_fit,
 )
-from specxfer.linear._penalties import free_intercept
+from specxfer.linear._pca_ridge import AXES_STARS
+from specxfer.linear._penalties import free_intercept, listened_axes
 from specxfer.linear._pixel_ridge import PixelRidge, Problem
 from specxfer.linear._products import with_products
 from specxfer.linear._scores import BLOCK
 
-LEARNT = "auto"
+MOST_KEPT = 2**25  # numbers in the covariances of scores that are kept, not found again
 
 
 class GridFold:
@@ -123,22 +129,38 @@ class GridFold:
         }
 
     def _features(self, k, n_axes):
-        model = self._truncated(k)
-        axes = np.zeros((k, 0))
-        point = self._point(model, axes, None)
-        if n_axes[-1]:
-            point.n_products = n_axes[-1]
-            axes = point._listened(self.X, self.y, self.weight)
-        n = len(self.X) + len(self.X_test)
-        features = [np.empty((n, k + q * (q + 1) // 2)) for q in n_axes]
+        """Scores and their products, for each number of axes."""
+        model, most = self._truncated(k), n_axes[-1]
+        n, n_learnt = len(self.X) + len(self.X_test), len(self.X)
+        keeps = most and n * k * k <= MOST_KEPT
+        scores, kept = np.empty((n, k)), []
         for rows, block in self._sides():
-            scores, covariance, _ = model.posterior(block)
+            scores[rows], covariance, _ = model.posterior(block)
+            if keeps:
+                kept.append((rows, covariance))
+        axes = self._listened(scores[:n_learnt], most) if most else np.zeros((k, 0))
+        features = [np.empty((n, k + q * (q + 1) // 2)) for q in n_axes]
+        again = ((rows, model.posterior(block)[1]) for rows, block in self._sides())
+        for rows, covariance in kept if keeps or not most else again:
             for q, of_q in zip(n_axes, features):
-                of_q[rows] = with_products(scores, covariance, axes[:, :q])
+                of_q[rows] = with_products(scores[rows], covariance, axes[:, :q])
+        if not most:
+            features = [scores]
         return {
             (k, q): self._point(model, axes[:, :q], of_q)
             for q, of_q in zip(n_axes, features)
         }
+
+    def _listened(self, scores, n_axes):
+        """The combinations of scores that are multiplied, as in a fit."""
+        some = slice(None, None, -(-len(scores) // AXES_STARS))
+        u = np.column_stack([scores[some], np.ones(len(scores[some]))])
+        y, weight, sums = self.y[some], self.weight[some], self.sums
+        if len(u) < len(scores):
+            sums = PixelSums.of(y, weight)
+        penalty = free_intercept(u.shape[1], 1.0)[:, 0]
+        _, coef, deviation = first_fit(u, y, sums, weight, penalty)
+        return listened_axes(u, weight, coef, deviation, n_axes)
 
     def _point(self, model, axes, features):
         point = copy(self.point)
@@ -179,26 +201,29 @@ class GridFold:
         if rights is None:
             problem = self._problem(u, alphas)
             test = NormalEquations.of(
-                u_test, self.y_test, self._test_sums, self.test_weight, _zeros(self.y)
+                u_test,
+                self.y_test,
+                self._test_sums,
+                self.test_weight,
+                np.zeros(self.y.shape[1], self.y.dtype),
             )
-            learnt = None if LEARNT not in alphas else _learnt(problem)
-            return _pixel_errors(problem, test, alphas, learnt, point.seen_)
+            return pixel_errors(problem, test, alphas, point.seen_)
         right, right_test, total = rights
         numbers = [i for i, alpha in enumerate(alphas) if alpha != LEARNT]
         errors = np.empty(len(alphas))
         if numbers:
             mean = self.weight @ u / self.weight.sum()
             mean[-1] = 0  # of centred features the intercept is that of the flux, 0
-            errors[numbers] = total + _gain(
-                _gram(u - mean, self.weight)[:-1, :-1],
-                _gram(u_test - mean, self.test_weight)[:-1, :-1],
+            errors[numbers] = total + shared_errors(
+                weighted_gram(u - mean, self.weight)[:-1, :-1],
+                weighted_gram(u_test - mean, self.test_weight)[:-1, :-1],
                 (right - np.outer(mean, right[-1]))[:-1],
                 (right_test - np.outer(mean, right_test[-1]))[:-1],
                 np.array([alphas[i] for i in numbers], float),
             )
         if LEARNT in alphas:
-            coef = _learnt(self._problem(u, [LEARNT]))
-            fitted = 2 * right_test - _gram(u_test, self.test_weight) @ coef
+            coef = learnt_coef(self._problem(u, [LEARNT]))
+            fitted = 2 * right_test - weighted_gram(u_test, self.test_weight) @ coef
             of_learnt = [alpha == LEARNT for alpha in alphas]
             errors[of_learnt] = total - (coef * fitted).sum()
         return np.maximum(errors, 0), total
@@ -240,10 +265,10 @@ class GridFold:
         """
         u, _ = self._split(point)
         problem = self._problem(u, alphas)
-        plain = _turned_back(problem)
+        plain = turned_back(problem)
         for alpha in alphas:
             if alpha == LEARNT:
-                coef = _learnt(problem)
+                coef = learnt_coef(problem)
                 coef[-1] += problem.equations.mean
             else:
                 coef = plain.solve(free_intercept(u.shape[1], alpha))[0]
@@ -263,104 +288,3 @@ class GridFold:
         guess = LEARNT if LEARNT in alphas else np.array(alphas, float)
         change = self.point._change
         return Problem.of(u[:, :-1], self.y, self.weight, guess, change, self.sums)
-
-
-def _zeros(y):
-    return np.zeros(y.shape[1], y.dtype)
-
-
-def _gram(u, weight):
-    return (u * weight[:, None]).T @ u
-
-
-def _gain(gram, gram_test, right, right_test, alphas):
-    """``Σ bᵀ G b − 2 b·r`` of the test rows, over all pixels, for each penalty.
-
-    With ``b = A r₀`` it is ``tr(A G A r₀ r₀ᵀ) − 2 tr(A r₀ rᵀ)``, and A is diagonal in
-    the eigenvectors of the training rows' matrix, whatever the penalty.
-    """
-    values, axes = np.linalg.eigh(gram)
-    shift = JITTER * np.maximum(np.trace(gram), np.finfo(float).tiny)
-    filters = 1 / (np.maximum(values, 0) + shift + alphas[:, None])
-    turned = axes.T @ right
-    cross = (turned * (axes.T @ right_test)).sum(axis=1)
-    quadratic = (axes.T @ gram_test @ axes) * (turned @ turned.T)
-    return ((filters @ quadratic) * filters).sum(axis=1) - 2 * filters @ cross
-
-
-def _learnt(problem):
-    """Coefficients for the flux less its mean, with penalties learnt."""
-    penalty = problem.learnt()
-    if penalty is None:
-        penalty = free_intercept(len(problem.turn), 1.0)
-    coef = problem.equations.solve(penalty)[0]
-    coef[-1] -= problem.equations.mean
-    return problem.turn @ coef
-
-
-def _turned_back(problem):
-    """The equations for the features as they were, not turned."""
-    equations, k = problem.equations, len(problem.turn)
-    if not problem.learns:
-        return equations
-    back = np.linalg.inv(problem.turn)
-    upper = np.triu_indices(k)
-    p = len(equations.gram)
-    alike = equations.alike
-    gram = np.empty((1 if alike else p, equations.gram.shape[1]), equations.gram.dtype)
-
-    def one(start):
-        pixels = slice(start, min(start + CHUNK, len(gram)))
-        full = back.T @ unpacked(equations.gram[pixels], k) @ back
-        gram[pixels] = full[:, upper[0], upper[1]]
-
-    in_parallel(one, range(0, len(gram), CHUNK))
-    if alike:
-        gram = np.broadcast_to(gram[0], equations.gram.shape)
-    return replace(equations, gram=gram, right=back.T @ equations.right)
-
-
-def _pixel_errors(problem, test, alphas, learnt, seen):
-    """Errors on the test rows, from equations of every pixel.
-
-    Parameters
-    ----------
-    problem : Problem
-    test : NormalEquations
-    alphas : list
-    learnt : ndarray of shape (k, n_pixels) or None
-        The coefficients that belong to "auto".
-    seen : ndarray of bool of shape (n_pixels,)
-
-    Returns
-    -------
-    errors : ndarray of shape (n_alphas,)
-    total : float
-        That of the mean spectrum.
-    """
-    train, k = _turned_back(problem), len(problem.turn)
-    pixels = np.flatnonzero(seen & (test.scale > 0))
-    penalties = [None if a == LEARNT else free_intercept(k, a)[:, 0] for a in alphas]
-    diagonal = np.arange(k)
-
-    def one(start):
-        at = pixels[start : start + CHUNK]
-        full = unpacked(train.gram[at], k)
-        right = train.right[:, at].T[:, :, None]
-        trace = np.trace(full, axis1=1, axis2=2)
-        full[:, diagonal, diagonal] += (JITTER * trace + (trace == 0))[:, None]
-        coef = np.empty((len(at), k, len(alphas)))
-        for i, penalty in enumerate(penalties):
-            if penalty is None:
-                coef[:, :, i] = learnt[:, at].T
-                continue
-            matrix = full.copy()
-            matrix[:, diagonal, diagonal] += penalty
-            coef[:, :, i] = np.linalg.solve(matrix, right)[:, :, 0]
-        fitted = np.matmul(unpacked(test.gram[at], k), coef)
-        fitted -= 2 * test.right[:, at].T[:, :, None]
-        error = test.square[at, None] + (coef * fitted).sum(axis=1)
-        return (np.maximum(error, 0) / test.scale[at, None]).sum(axis=0)
-
-    errors = sum(in_parallel(one, range(0, len(pixels), CHUNK)))
-    return errors, (test.square[pixels] / test.scale[pixels]).sum()

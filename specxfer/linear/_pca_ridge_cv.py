@@ -1,26 +1,20 @@
 """`PCARidgeCV`: a whole grid of `PCARidge` models from one decomposition per fold."""
 
-from inspect import signature
 from numbers import Integral, Real
-from time import perf_counter
 
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid
-from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight
 from tqdm import tqdm
 
-from specxfer.base import Translator, _check_rows, _has_pixels, _weighted_rows
-from specxfer.linear._grid_fold import GridFold
-from specxfer.linear._held_out import GridPoint, HeldOut, by_index
+from specxfer.base import Translator, _check_rows
+from specxfer.linear._grid_search import GridSearch
+from specxfer.linear._held_out import GridPoint
 from specxfer.linear._pca_ridge import PCARidge
 from specxfer.linear._search_results import metric_to_refit, search_results
-from specxfer.linear._spectral_pca import SpectralPCA
 from specxfer.model_selection import check_star_cv
-from specxfer.spectra import Spectra
 
 OF_A_FIT = [  # what the best translator knows, and this one too
     *("n_features_in_", "feature_names_in_", "wave_in_", "medium_in_", "dtype_"),
@@ -187,37 +181,31 @@ class PCARidgeCV(Translator):
         grid = self._grid()
         for name in ("best_estimator_", "best_params_", "best_index_", "best_score_"):
             self.__dict__.pop(name, None)  # of an earlier fit
-        rows = self._check_source(X, reset=True), self._check_target(y)
-        _check_rows(*rows)
-        weight = _check_sample_weight(
-            sample_weight, rows[0], ensure_non_negative=True, dtype=float
+        spectra = self._check_source(X, reset=True), self._check_target(y)
+        _check_rows(*spectra)
+        prototype = self._made(GridPoint, n_components=max(grid["n_components"]))
+        prototype._check_source(X, reset=True)
+        search = GridSearch(
+            grid, (X, y), spectra, sample_weight, self._scorers(), prototype
         )
-        self._prototype = self._made(GridPoint, n_components=max(grid["n_components"]))
-        self._prototype._check_source(X, reset=True)
-        splits = list(check_star_cv(self.cv).split(*rows, groups))
+        if source is not None:
+            search.use(prototype._check_source(source, reset=False), source_weight)
+        splits = list(check_star_cv(self.cv).split(*spectra, groups))
         self.n_splits_ = len(splits)
-        scorers = self._scorers()
-        given = X, y, sample_weight is not None
-        shared = None if source is None else self._components(source, source_weight)
         points = list(ParameterGrid(grid))
         progress = tqdm(
             total=len(points) * len(splits), disable=not self.verbose, unit="point"
         )
         with progress:
-            parts = [
-                self._evaluate(
-                    grid, rows, weight, split, given, scorers, shared, progress
-                )
-                for split in splits
-            ]
-        scores, fit_time, score_time = zip(*parts)
+            folds = [search.evaluate(*split, progress) for split in splits]
+        scores, *times = zip(*folds)
         scores = {
-            name: np.stack([s[name] for s in scores], axis=1) for name in scores[0]
+            name: np.stack([of_fold[name] for of_fold in scores], axis=1)
+            for name in scores[0]
         }
-        times = np.stack(fit_time, axis=1), np.stack(score_time, axis=1)
+        times = [np.stack(of_folds, axis=1) for of_folds in times]
         metric = metric_to_refit(list(scores), self.refit)
         self.cv_results_ = search_results(points, scores, *times)
-        del self._prototype
         self._choose(points, metric)
         if self.refit:
             best = self._made(PCARidge, **self.best_params_)
@@ -265,97 +253,6 @@ class PCARidgeCV(Translator):
             for name, scorer in scoring.items()
         }
 
-    def _components(self, source, weight):
-        """The components of spectra, as many as the grid asks for."""
-        prototype = self._prototype
-        if not isinstance(source, Spectra):
-            source = prototype._check_source(source, reset=False)
-        source, weight = _weighted_rows(source, weight)
-        pca = SpectralPCA(
-            prototype.n_components,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            random_state=self.random_state,
-        )
-        start = getattr(prototype, "pca_", None)  # of the fold before: much the same
-        prototype.pca_ = pca._fit(source, weight, start and start._model)
-        return pca._model
-
-    def _evaluate(self, grid, rows, weight, split, given, scorers, shared, progress):
-        """Scores of all points on one fold, by metric, and what they took."""
-        start = perf_counter()
-        X, y = (by_index(spectra) for spectra in rows)
-        train, test = (np.arange(len(X))[some] for some in split)
-        given_X, given_y, weighted = given
-        model = shared
-        source = X[train]
-        if shared is None:
-            model = self._components(source, weight[train])
-        used = weight[train] > 0
-        used &= _has_pixels(source) & _has_pixels(y[train])
-        if not used.any():
-            raise ValueError(
-                "the training rows of a fold hold no star that has a weight and a "
-                "valid pixel on both sides: use fewer folds, or check the masks."
-            )
-        source = source if used.all() else X[train[used]]
-        train = train[used]
-        test_weight = weight[test] if weighted else np.ones(len(test))
-        fold = GridFold(
-            (source, y[train], weight[train]),
-            (X[test], y[test], test_weight),
-            model,
-            shared is not None,
-            self._prototype,
-        )
-        alphas, shape = grid["alpha"], [len(values) for values in grid.values()]
-        cells = [(k, q) for k in grid["n_components"] for q in grid["n_products"]]
-        points = fold.points(*map(list, zip(*cells)))
-        common = perf_counter() - start
-        fit_time, score_time = np.zeros((2, len(cells)))
-        scores = {}
-        if scorers is None and fold.point._change is None:
-            start = perf_counter()
-            explained = np.empty((len(cells), len(alphas)))
-            for i, values in enumerate(fold.explained(points, alphas)):
-                explained[i] = values
-                fit_time[i], start = perf_counter() - start, perf_counter()
-                progress.update(len(alphas))
-            scores["score"] = explained
-        else:
-            held_out = _safe_indexing(given_X, test)
-            if isinstance(held_out, Spectra):
-                held_out = HeldOut.of(held_out)
-            target = _safe_indexing(given_y, test)
-            extra = {"sample_weight": test_weight} if weighted else {}
-            if scorers is None:
-                scorers = {"score": lambda model, *rows, **kw: model.score(*rows, **kw)}
-            for i, point in enumerate(points):
-                start = perf_counter()
-                for j, fitted in enumerate(fold.fitted(point, alphas, held_out)):
-                    fit_time[i] += perf_counter() - start
-                    start = perf_counter()
-                    found = _scores_of(scorers, fitted, held_out, target, extra)
-                    for name, value in found.items():
-                        of_all = scores.setdefault(
-                            name, np.empty((len(cells), len(alphas)))
-                        )
-                        of_all[i, j] = value
-                    score_time[i] += perf_counter() - start
-                    start = perf_counter()
-                    progress.update()
-        n_points = len(cells) * len(alphas)
-        fit_time = np.repeat((fit_time / len(alphas))[:, None], len(alphas), axis=1)
-        fit_time += common / n_points
-        score_time = np.repeat((score_time / len(alphas))[:, None], len(alphas), axis=1)
-
-        def in_order(a):
-            """From components × products and alpha to the order of the grid."""
-            return a.reshape(shape[1], shape[2], shape[0]).transpose(2, 0, 1).ravel()
-
-        scores = {name: in_order(a) for name, a in scores.items()}
-        return scores, in_order(fit_time), in_order(score_time)
-
     def _choose(self, points, metric):
         if callable(self.refit):
             self.best_index_ = self.refit(self.cv_results_)
@@ -389,15 +286,3 @@ class PCARidgeCV(Translator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "best_estimator_")
-
-
-def _scores_of(scorers, model, X, y, extra):
-    """Scores of a fitted model, by metric."""
-    scores = {}
-    for name, scorer in scorers.items():
-        takes = extra and (
-            name == "score" or "sample_weight" in signature(scorer).parameters
-        )
-        value = scorer(model, X, y, **(extra if takes else {}))
-        scores |= value if isinstance(value, dict) else {name: float(value)}
-    return scores
