@@ -71,7 +71,7 @@ def _slices(x, axis, bits, n_slices):
     return parts
 
 
-ROWS = 256  # of every product, so that a row's bits do not depend on how many come
+ROWS = 512  # of every product, so that a row's bits do not depend on how many come
 
 
 def rowwise_matmul(a, b, out=None):

@@ -96,7 +96,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     array([[0.7]])
     """
 
-    _block_rows = 256  # rows that are predicted at a time
+    _block_rows = 512  # rows that are predicted at a time
     _fit_source = None  # learns from the source alone, where a subclass has it
     _change = None  # how spectra change with R, once a fit knows the target's
 
@@ -160,8 +160,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             X, y, weight = X[used], y[used], weight[used]
         self._set_target_grid(y)
         sums = PixelSums.of(y, weight)
-        self.seen_ = sums.n_valid >= min(FEWEST, np.ceil(len(y) / 2))
-        self.y_mean_ = np.where(self.seen_, sums.mean.astype(float), np.nan)
+        self.y_mean_, self.seen_ = _mean_spectrum(sums, len(y))
         self._change = ResolutionChange.of(y, weight, self.seen_)
         self.resolution_ = self._change and self._change.reference
         self.max_resolution_ = self._change and self._change.highest
@@ -541,6 +540,12 @@ def _weighted_rows(source, weight):
             "weight (n_samples = 1 is too few): give two or more."
         )
     return (source, weight) if rows.all() else (source[rows], weight[rows])
+
+
+def _mean_spectrum(sums, n):
+    """Weighted mean spectrum and which pixels enough of the n stars have."""
+    seen = sums.n_valid >= min(FEWEST, np.ceil(n / 2))
+    return np.where(seen, sums.mean.astype(float), np.nan), seen
 
 
 def _seed(random_state):

@@ -15,7 +15,7 @@ FIRST_PASSES = 8
 CHUNK = 64  # rows that a thread works on at a time
 
 
-def leading_components(source, k, max_iter, tol, rng):
+def leading_components(source, k, max_iter, tol, rng, start=None):
     """Eigenvectors of the weighted covariance of `source`, largest first.
 
     A block Krylov method (Musco & Musco 2015, NIPS 28, 1396): each pass over the data
@@ -34,6 +34,8 @@ def leading_components(source, k, max_iter, tol, rng):
     tol : float
         Relative change of the variance captured by k components at which to stop.
     rng : numpy.random.RandomState
+    start : ndarray of shape (m, n_pixels), optional
+        Loadings of much the same spectra, to start from instead of a sample.
 
     Returns
     -------
@@ -54,6 +56,11 @@ def leading_components(source, k, max_iter, tol, rng):
         basis = orthonormal(rng.standard_normal((p, size)))
         values = np.zeros(size)
         first = FIRST_PASSES
+        if start is not None:
+            known = start[:size].T
+            basis = orthonormal(np.hstack([known, basis[:, known.shape[1] :]]))
+            values[: known.shape[1]] = (known**2).sum(axis=0)
+            first = 0
     sample = source.sample(FIRST_STARS)
     if first and len(sample) > 2 * size and len(sample) < len(source):
         basis, values, *_ = _search(sample, k, first, tol, basis, values)

@@ -45,7 +45,7 @@ class PCARidge(Translator):
         By generalised cross-validation or by the error of stars left out.
     alpha_per_pixel : bool, default=False
         Whether every pixel has its own choice among several.
-    n_products : int, default=8
+    n_products : int, default=10
         How many combinations of scores are multiplied with each other for further
         features: those that the target's pixels listen to most. 0 for a purely linear
         translator.
@@ -147,7 +147,7 @@ class PCARidge(Translator):
         *,
         select="gcv",
         alpha_per_pixel=False,
-        n_products=8,
+        n_products=10,
         n_factors=20,
         max_iter=20,
         tol=1e-4,

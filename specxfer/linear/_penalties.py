@@ -77,7 +77,7 @@ def learnt_penalty(coef, diagonal, unit):
     variance = variance / usual  # from here in units of each pixel's usual variance
     square = np.minimum(coef[:-1] ** 2 / usual, 1e12)
     share = np.maximum((square - variance).mean(axis=1), 0)[:, None]
-    share = np.maximum(share / max(share.max(), np.finfo(float).tiny), 1e-4)
+    share = np.maximum(share / max(share.max(), np.finfo(float).tiny), 1e-6)
     prior = np.zeros((k - 1, p))
     variance = np.broadcast_to(variance, square.shape)
 

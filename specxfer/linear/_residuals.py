@@ -10,7 +10,7 @@ from specxfer.linear._grams import packed_products
 from specxfer.linear._normal_equations import CHUNK, PIXELS, Tile, over_tiles
 from specxfer.linear._scatter import ScatterSums, relative, shared_in_lines
 
-FACTOR_STARS = 4000  # that shared residuals are looked for in
+FACTOR_STARS = 3000  # that shared residuals are looked for in
 FACTOR_PASSES = 4
 FEW = 20  # stars per feature, up to which a star's leverage is worked out in full
 

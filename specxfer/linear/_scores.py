@@ -1,6 +1,6 @@
 """Principal components of gappy, noisy spectra, and a star's scores on them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,8 +17,10 @@ from specxfer.linear._components import (
 )
 from specxfer.linear._grams import SmoothGrams, packed_products, taken_off, unpacked
 
-BLOCK = 1024  # rows whose scores are found at a time
+BLOCK = 2048  # rows whose scores are found at a time
 N_PRODUCTS = 2**23  # products of loadings that are held at a time
+MISFIT_STARS = 6000  # that tell what components leave
+MEDIAN_PIXELS = 2048  # that tell how noisy a star is
 RANGE = 1e3  # times fainter or brighter than the training stars, for shared sums
 
 
@@ -59,6 +61,8 @@ class ScoreModel:
     used: np.ndarray
     profile: np.ndarray | None = None
     brightness: tuple = (1.0, 1.0)  # range of the training stars' share of the ivar
+    signal: np.ndarray | None = None  # variance of the noise-free flux, as measured
+    floor: float = 0.0  # that no misfit is below
 
     def posterior(self, X):
         """Scores, their covariance, and how well they describe the spectra.
@@ -95,16 +99,12 @@ class ScoreModel:
         ScoreModel
         """
         kept, left = np.split(self.loadings, [n_components])
-        misfit = self.misfit + (left**2).sum(axis=0)
-        return ScoreModel(
-            self.mean,
-            kept,
-            misfit,
-            self.noise,
-            self.used,
-            self.profile,
-            self.brightness,
-        )
+        if self.signal is None:
+            misfit = self.misfit + (left**2).sum(axis=0)
+        else:  # as in a fit of these components alone
+            misfit = self.signal - (kept.astype(float) ** 2).sum(axis=0)
+            misfit = _at_least(misfit, self.noise, self.floor).astype(kept.dtype)
+        return replace(self, loadings=kept, misfit=misfit)
 
     def with_noise_of(self, X, star_weight):
         """The same components, for spectra with another noise and other misfits.
@@ -149,13 +149,13 @@ class ScoreModel:
     def _without_noise(self, flux, _, scores_only=False):
         """All stars have the mean noise: only masks make a difference."""
         k = len(self.loadings)
-        flux = self._residual(flux)
-        weighted, weight, whole, inverse, to_scores = self._everything
+        weighted, weight, whole, inverse, to_scores, offset = self._everything
         loadings = self._columns(self.loadings)
-        scores = rowwise_matmul(flux, to_scores).astype(float)
+        scores = rowwise_matmul(self._columns(flux), to_scores) - offset
         gaps = np.flatnonzero(~np.isfinite(scores[:, 0]))
         if scores_only and not len(gaps):
             return scores
+        flux = self._residual(flux)
         covariance = np.broadcast_to(inverse, (len(flux), k, k))
         n_valid = np.full(len(flux), flux.shape[1])
         if len(gaps):
@@ -261,8 +261,8 @@ class ScoreModel:
     def _everything(self):
         """For spectra of the mean noise, and without masks.
 
-        Weighted loadings (n_pixels, k), the weights, ``Lᵀ W L`` (packed), S, and what
-        a residual is multiplied with for its scores.
+        Weighted loadings (n_pixels, k), the weights, ``Lᵀ W L`` (packed), S, what
+        flux is multiplied with for its scores, and those of the mean.
         """
         loadings = self._columns(self.loadings)
         weight = 1 / (self._columns(self.misfit) + self._columns(self.noise))
@@ -271,7 +271,13 @@ class ScoreModel:
         packed = gram[np.triu_indices(len(gram))]
         inverse = np.linalg.inv(gram.astype(float) + np.eye(len(gram)))
         to_scores = (weighted.astype(float) @ inverse).astype(loadings.dtype)
-        return weighted, weight, packed, inverse, to_scores
+        offset = self._columns(self.mean).astype(float) @ to_scores
+        return weighted, weight, packed, inverse, to_scores, offset
+
+    @property
+    def filter(self):
+        """What residuals without noise or gaps are multiplied with for their scores."""
+        return self._everything[-2]
 
     def _residual(self, flux):
         """Residuals from the mean, of the pixels that are used."""
@@ -329,7 +335,9 @@ def _solved(packed, right):
 
 
 # ------------------------------------------------------------------------- fitting
-def fit_scores(X, star_weight, n_components, max_iter, tol, rng, algebra=CPU):
+def fit_scores(
+    X, star_weight, n_components, max_iter, tol, rng, algebra=CPU, start=None
+):
     """Fit a `ScoreModel`.
 
     Weighted principal components of the source: masked pixels are filled from the
@@ -350,6 +358,8 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng, algebra=CPU):
     rng : numpy.random.RandomState
         Starts the search for components.
     algebra : Algebra, optional
+    start : ScoreModel, optional
+        That of much the same spectra, to start from instead.
 
     Returns
     -------
@@ -363,7 +373,10 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng, algebra=CPU):
     mean, variance, noise, used, star_weight = _moments(X, star_weight, usual, limit)
     source = Residuals(X, star_weight, limit, mean, noise, used, algebra)
     k = max(1, min(n_components, np.count_nonzero(star_weight) - 1, source.n_pixels))
-    basis, values, n_iter, gaps = leading_components(source, k, max_iter, tol, rng)
+    known = None if start is None else start.loadings[:, used]
+    basis, values, n_iter, gaps = leading_components(
+        source, k, max_iter, tol, rng, known
+    )
     k = max(1, min(k, np.count_nonzero(values > 1e-12 * values[0])))  # the rank
     components = basis[:, :k].T
     components *= np.sign(components[np.arange(k), np.abs(components).argmax(axis=1)])[
@@ -377,16 +390,20 @@ def fit_scores(X, star_weight, n_components, max_iter, tol, rng, algebra=CPU):
     loadings[:, used] = np.sqrt(true)[:, None] * components
     left = variance[used] - observed @ components**2
     if gaps:  # other stars have other pixels: only residuals can be compared
-        left = source.left_over(basis[:, :k], values[:k])
+        left = source.sample(MISFIT_STARS).left_over(basis[:, :k], values[:k])
         mean = source.mean
-    misfit = np.zeros(len(mean))
-    misfit[used] = left + (observed - true) @ components**2 - noise[used]
-    misfit = np.maximum(misfit, np.maximum(1e-3 * noise, floor))
+    signal = np.zeros(len(mean))
+    signal[used] = left + observed @ components**2 - noise[used]
+    misfit = _at_least(signal - (loadings**2).sum(axis=0), noise, floor)
     as_data = [a.astype(X.dtype) for a in (mean, loadings, misfit, noise)]
     given = amplitude[amplitude > 0]
     brightness = (given.min(), given.max()) if len(given) else (1.0, 1.0)
     pixel = profile.pixel if profile is not None and X.has_noise else None
-    return ScoreModel(*as_data, used, pixel, brightness), n_iter
+    return ScoreModel(*as_data, used, pixel, brightness, signal, floor), n_iter
+
+
+def _at_least(misfit, noise, floor):
+    return np.maximum(misfit, np.maximum(1e-3 * noise, floor))
 
 
 def _brightness(X, profile):
@@ -415,8 +432,9 @@ def _usual_weight(X, profile):
                 a[part] = profile.amplitude_of(w)
             m[part] = a[part] * middle
             for i in np.flatnonzero(a[part] == 0):
-                valid = w[i] > 0
-                m[start + i] = np.median(w[i][valid]) if valid.any() else 0
+                some = w[i, :: max(1, w.shape[1] // MEDIAN_PIXELS)]
+                some = some if some.any() else w[i]
+                m[start + i] = np.median(some[some > 0]) if some.any() else 0
 
         in_parallel(one, range(0, len(flux), CHUNK))
         amplitude[rows], usual[rows] = a, m

@@ -144,7 +144,7 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
             )
         return self._fit(X, weight)
 
-    def _fit(self, X, weight):
+    def _fit(self, X, weight, start=None):
         rng = check_random_state(self.random_state)
         self._model, self.n_iter_ = fit_scores(
             X,
@@ -154,6 +154,7 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
             self.tol,
             rng,
             Algebra(self.device),
+            start,
         )
         return self
 
@@ -168,7 +169,7 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
 
         Returns
         -------
-        Scores of shape (n_spectra, n_components_)
+        Scores of shape (n_spectra, n_components)
         """
         return self.fit(X, y, sample_weight).transform(X)
 
@@ -181,9 +182,9 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
 
         Returns
         -------
-        Scores of shape (n_spectra, n_components_)
+        Scores of shape (n_spectra, n_components)
             An array with an attribute ``covariance``, of shape (n_spectra,
-            n_components_, n_components_).
+            n_components, n_components).
         """
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
