@@ -102,7 +102,7 @@ def kernel_source(X, y, X_test):
     linear = [(("linear",), a @ a.T / scale, b @ a.T / scale)]
     found = kernel_ridge(linear, y, (0.1, 0.3, 1, 3))
     rbf = rbf_kernels(("rbf",), a, b, (0.01, 0.03, 0.1, 0.3))
-    return found | kernel_ridge(rbf, y, (0.003, 0.01, 0.03, 0.1))
+    return found | kernel_ridge(rbf, y, (0.01, 0.03, 0.1))
 
 
 def kernel_scores(X, y, X_test):
