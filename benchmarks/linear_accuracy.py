@@ -101,8 +101,8 @@ def kernel_source(X, y, X_test):
     scale = np.square(a).sum(axis=1).mean()
     linear = [(("linear",), a @ a.T / scale, b @ a.T / scale)]
     found = kernel_ridge(linear, y, (0.1, 0.3, 1, 3))
-    rbf = rbf_kernels(("rbf",), a, b, (0.01, 0.03, 0.1, 0.3))
-    return found | kernel_ridge(rbf, y, (0.01, 0.03, 0.1))
+    rbf = rbf_kernels(("rbf",), a, b, (0.1, 0.3, 1, 3))
+    return found | kernel_ridge(rbf, y, (0.03, 0.1, 0.3, 1))
 
 
 def kernel_scores(X, y, X_test):
