@@ -157,14 +157,14 @@ def peers_of(pairs, pixels, counted, path):
 
 
 def bounds(path, names, domain):
-    """Bounds on the errors and their standard errors over stars."""
+    """Bounds on the errors and their standard errors over stars; NaN without one."""
     table = Table.read(path, format="ascii.csv")
     table = table[table["quantity"] == "flux_rms"]
     table = table[table["source_snr"] == SNR_SOURCE]
     rows = {(row["name"], row["domain"]): row for row in table}
-    rows = [rows[name, domain] for name in names]
-    parts = ("target_resolution_unknown", "se_unknown")
-    return [np.array([row[part] for row in rows], float) for part in parts]
+    none = {"target_resolution_unknown": np.nan, "se_unknown": np.nan}
+    rows = [rows.get((name, domain), none) for name in names]
+    return [np.array([row[part] for row in rows], float) for part in none]
 
 
 def squared_errors(truth, flux, windows):
@@ -220,7 +220,8 @@ def to_user(domain, names, rms, bound):
     """Which lines are good to 0.01 of the continuum."""
     good = rms <= GOOD
     beyond = bound > GOOD
-    between = ~good & ~beyond
+    between = ~good & (bound <= GOOD)
+    unknown = ~good & np.isnan(bound)
 
     def listed(which):
         return ", ".join(
@@ -232,6 +233,7 @@ def to_user(domain, names, rms, bound):
     print(f"error at most {GOOD}, {good.sum()}: {listed(good)}")
     print(f"bound below {GOOD} but not reached, {between.sum()}: {listed(between)}")
     print(f"bound above {GOOD}, {beyond.sum()}: {listed(beyond)}")
+    print(f"error above {GOOD}, bound unknown, {unknown.sum()}: {listed(unknown)}")
 
 
 def main(data, n_train=6000, windows=False, peers=None):
