@@ -72,6 +72,7 @@ def _slices(x, axis, bits, n_slices):
 
 
 ROWS = 512  # of every product, so that a row's bits do not depend on how many come
+MANY = 2048  # where there are so many, if that makes no difference
 
 
 def rowwise_matmul(a, b, out=None):
@@ -107,7 +108,9 @@ def rowwise_matmul(a, b, out=None):
     if not _alike_in_all_rows(b.shape, b.dtype, b.flags.c_contiguous):
         out[:] = exact_matmul(a, b, 2 if b.itemsize == 8 else 1)
         return out
-    for start in range(0, len(a), ROWS):
+    for start in range(0, len(a) - len(a) % MANY, MANY):
+        np.matmul(a[start : start + MANY], b, out=out[start : start + MANY])
+    for start in range(len(a) - len(a) % MANY, len(a), ROWS):
         part = a[start : start + ROWS]
         if len(part) == ROWS:
             np.matmul(part, b, out=out[start : start + ROWS])
@@ -120,11 +123,12 @@ def rowwise_matmul(a, b, out=None):
 
 @lru_cache(maxsize=256)
 def _alike_in_all_rows(shape, dtype, c_contiguous):
-    """Whether equal rows of a block come out equal, and whatever is beside them."""
+    """Whether equal rows come out equal, wherever they are in a block of any size."""
     rng = np.random.default_rng(0)
     b = rng.standard_normal(shape if c_contiguous else shape[::-1]).astype(dtype)
     b = b if c_contiguous else b.T
     row = rng.standard_normal(shape[0]).astype(dtype)
-    a = np.repeat(row[None], ROWS, axis=0)
-    alike = a @ b
-    return bool((alike == alike[0]).all())
+    one = (np.repeat(row[None], ROWS, axis=0) @ b)[0]
+    return all(
+        bool((np.repeat(row[None], n, axis=0) @ b == one).all()) for n in (ROWS, MANY)
+    )

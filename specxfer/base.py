@@ -274,7 +274,8 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         power = self._asked_resolution(resolution, len(X))
         flux = np.empty((len(X), self.n_pixels_out_), dtype=self.dtype_)
         std = np.empty_like(flux) if return_std else None
-        for rows, block in X.iter_blocks(self._block_rows):
+        alone = std is None and power is None  # then blocks of flux alone are held
+        for rows, block in X.iter_blocks(self._block_rows * (4 if alone else 1)):
             self._predict_into(block, flux[rows])
             if power is not None:
                 flux[rows] = self._change.apply(flux[rows], power[rows])

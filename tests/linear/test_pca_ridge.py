@@ -318,3 +318,31 @@ def test_never_more_components_than_stars_or_pixels(rng):
     X, y, _ = linear_pairs(rng, n=10)
     assert PCARidge(n_components=50).fit(X, y).n_components_ == 9
     assert PCARidge(n_components=50).fit(X.flux[:, :3], y).n_components_ == 3
+
+
+def test_masked_pixels_in_predict_after_a_complete_fit(rng):
+    """A star that lacks pixels is predicted nearly as well, and says by how much."""
+    X, y, truth = linear_pairs(rng)
+    model = PCARidge(n_components=K, n_products=0).fit(X.flux, y.flux)
+    some = X.flux[:50].copy()
+    some[:, ::3] = np.nan
+    some[0, 3:] = np.nan
+    flux, std = model.predict(some, return_std=True)
+    assert np.isfinite(flux).all()
+    assert rms(flux[1:] - truth[1:50]) < 1.5 * rms(
+        model.predict(X.flux[1:50]) - truth[1:50]
+    )
+    full = model.predict(X.flux[:50], return_std=True)[1]
+    assert (std.mean(axis=1) > full.mean(axis=1)).all()
+    assert std[0].mean() > std[1:].mean()
+
+
+def test_target_noise_over_twelve_orders_of_magnitude(rng):
+    X, y, truth = linear_pairs(rng, snr_y=100)
+    sigma = 10 ** rng.uniform(-4, 2, y.shape)
+    wild = y.replace(flux=truth + sigma * rng.normal(size=y.shape), ivar=sigma**-2)
+    for dtype in ("f8", "f4"):
+        told = wild.replace(flux=wild.flux.astype(dtype), ivar=wild.ivar.astype(dtype))
+        flux, std = PCARidge(K, n_products=0).fit(X, told).predict(X, return_std=True)
+        assert rms(flux - truth) < 0.003
+        assert np.isfinite(std).all()
