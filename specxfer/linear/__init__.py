@@ -2,7 +2,6 @@
 
 from specxfer.linear._pca_ridge import PCARidge
 from specxfer.linear._pca_ridge_cv import PCARidgeCV
-from specxfer.linear._score_array import Scores
 from specxfer.linear._spectral_pca import SpectralPCA
 from specxfer.linear._spectral_ridge import SpectralRidge
 from specxfer.linear._unattenuated import unattenuated
@@ -10,7 +9,6 @@ from specxfer.linear._unattenuated import unattenuated
 __all__ = [
     "PCARidge",
     "PCARidgeCV",
-    "Scores",
     "SpectralPCA",
     "SpectralRidge",
     "unattenuated",

@@ -11,6 +11,7 @@ from specxfer._threads import in_parallel
 from specxfer.base import Translator
 from specxfer.linear._normal_equations import first_fit
 from specxfer.linear._penalties import listened_axes
+from specxfer.linear._pixel_ridge import OfPixelRidge
 from specxfer.linear._products import spread_of, with_products
 from specxfer.linear._scores import BLOCK
 from specxfer.linear._spectral_pca import SpectralPCA
@@ -19,7 +20,7 @@ from specxfer.linear._spectral_ridge import ALPHA, SpectralRidge
 AXES_STARS = 6000  # that are enough to tell what the target listens to
 
 
-class PCARidge(Translator):
+class PCARidge(OfPixelRidge, Translator):
     """PCA of the source, then a ridge to each target pixel.
 
     A star's scores on the source's principal components are their posterior mean
@@ -277,18 +278,6 @@ class PCARidge(Translator):
     @property
     def mean_(self):
         return self._source.mean
-
-    @property
-    def coef_(self):
-        return self._ridge.coef
-
-    @property
-    def intercept_(self):
-        return self._ridge.intercept
-
-    @property
-    def scatter_(self):
-        return np.sqrt(self._ridge.scatter)
 
 
 def _limit(score):

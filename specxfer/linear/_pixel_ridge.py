@@ -126,6 +126,22 @@ class PixelRidge:
         return _leverage(_with_one(features), self.gram_inverse)
 
 
+class OfPixelRidge:
+    """The fitted attributes of what ends in a `PixelRidge`, ``_ridge``."""
+
+    @property
+    def coef_(self):
+        return self._ridge.coef
+
+    @property
+    def intercept_(self):
+        return self._ridge.intercept
+
+    @property
+    def scatter_(self):
+        return np.sqrt(self._ridge.scatter)
+
+
 @dataclass
 class Problem:
     """The weighted normal equations of a ridge, before a penalty is settled.

@@ -17,7 +17,7 @@ class Scores(np.ndarray):
     Examples
     --------
     >>> import numpy as np
-    >>> from specxfer.linear import Scores
+    >>> from specxfer.linear._score_array import Scores
     >>> scores = Scores(np.zeros((3, 2)), np.ones((3, 1, 1)) * np.eye(2))
     >>> scores.covariance.shape, (2 * scores).covariance
     ((3, 2, 2), None)

@@ -10,8 +10,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from specxfer._exact import rowwise_matmul
 from specxfer.linear._algebra import Algebra
+from specxfer.linear._fit_scores import fit_scores
 from specxfer.linear._score_array import Scores
-from specxfer.linear._scores import BLOCK, fit_scores
+from specxfer.linear._scores import BLOCK
 from specxfer.preprocessing._transformer import SpectraTransformer
 from specxfer.spectra import Spectra
 
@@ -169,7 +170,7 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
 
         Returns
         -------
-        Scores of shape (n_spectra, n_components)
+        ndarray of shape (n_spectra, n_components)
         """
         return self.fit(X, y, sample_weight).transform(X)
 
@@ -182,7 +183,7 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
 
         Returns
         -------
-        Scores of shape (n_spectra, n_components)
+        ndarray of shape (n_spectra, n_components)
             An array with an attribute ``covariance``, of shape (n_spectra,
             n_components, n_components).
         """

@@ -11,7 +11,7 @@ from specxfer._stars import star_codes
 from specxfer.base import Translator
 from specxfer.covariance import LowRankCovariance
 from specxfer.linear._algebra import Algebra
-from specxfer.linear._pixel_ridge import fit_pixel_ridge
+from specxfer.linear._pixel_ridge import OfPixelRidge, fit_pixel_ridge
 from specxfer.linear._score_array import Scores
 from specxfer.spectra import Spectra, as_plain
 
@@ -22,7 +22,7 @@ ALPHA = [
 ]
 
 
-class SpectralRidge(Translator):
+class SpectralRidge(OfPixelRidge, Translator):
     """Ridge regression from features to spectra, every pixel with its own noise.
 
     The last step behind any feature step: `SpectralPCA`, scikit-learn's PCA,
@@ -70,8 +70,8 @@ class SpectralRidge(Translator):
 
     Notes
     -----
-    Features that are `Scores` bring their errors, which are carried through as
-    ``bᵀ S b``; others are taken as exact.
+    The scores of `SpectralPCA` bring their errors, which are carried through as
+    ``bᵀ S b``; other features are taken as exact.
 
     Examples
     --------
@@ -179,18 +179,6 @@ class SpectralRidge(Translator):
 
     def _support_block(self, X):
         return self._ridge.leverage(X.flux) / self._limit
-
-    @property
-    def coef_(self):
-        return self._ridge.coef
-
-    @property
-    def intercept_(self):
-        return self._ridge.intercept
-
-    @property
-    def scatter_(self):
-        return np.sqrt(self._ridge.scatter)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -8,7 +8,8 @@ from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
 from specxfer import Spectra
-from specxfer.linear import Scores, SpectralPCA
+from specxfer.linear import SpectralPCA
+from specxfer.linear._score_array import Scores
 
 N, K = 500, 5
 
