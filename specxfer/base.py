@@ -23,6 +23,7 @@ from specxfer._compositions import (
 from specxfer._denoise import denoise
 from specxfer._pixel_sums import PixelSums
 from specxfer._resolution import LSF_SHAPE, ResolutionChange
+from specxfer._rows import by_index
 from specxfer._version import __version__
 from specxfer.spectra import Spectra, as_plain
 
@@ -157,7 +158,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 rows = self._check_source(source, reset=False), source_weight
             self._fit_source(*_weighted_rows(*rows), given=source is not None)
         if not used.all():
-            X, y, weight = X[used], y[used], weight[used]
+            X, y, weight = by_index(X)[used], by_index(y)[used], weight[used]
         self._set_target_grid(y)
         sums = PixelSums.of(y, weight)
         self.y_mean_, self.seen_ = _mean_spectrum(sums, len(y))
@@ -540,7 +541,7 @@ def _weighted_rows(source, weight):
             f"the source has {int(rows.sum())} sample(s) with a valid pixel and a "
             "weight (n_samples = 1 is too few): give two or more."
         )
-    return (source, weight) if rows.all() else (source[rows], weight[rows])
+    return (source, weight) if rows.all() else (by_index(source)[rows], weight[rows])
 
 
 def _mean_spectrum(sums, n):

@@ -7,9 +7,10 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight
 
+from specxfer._rows import by_index
 from specxfer.base import _has_pixels, _weighted_rows
 from specxfer.linear._grid_fold import GridFold
-from specxfer.linear._held_out import HeldOut, by_index
+from specxfer.linear._held_out import HeldOut
 from specxfer.linear._spectral_pca import SpectralPCA
 from specxfer.spectra import Spectra
 

@@ -36,7 +36,7 @@ class PCARidgeCV(Translator):
     ----------
     n_components : int or sequence of int, default=(10, 20, 30, 50, 80)
     alpha : "auto", float or sequence of these, default=("auto", 1.0, 10.0, 100.0)
-    n_products : int or sequence of int, default=(0, 8)
+    n_products : int or sequence of int, default=(0, 10)
         The values to try of each parameter of `PCARidge`; all combinations are.
     cv : int, splitter or iterable of (train, test), default=5
         See `specxfer.model_selection.check_star_cv`.
@@ -123,7 +123,7 @@ class PCARidgeCV(Translator):
         n_components=(10, 20, 30, 50, 80),
         alpha=("auto", 1.0, 10.0, 100.0),
         *,
-        n_products=(0, 8),
+        n_products=(0, 10),
         cv=5,
         scoring=None,
         refit=True,

@@ -8,9 +8,8 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from specxfer import Spectra, translate
+from specxfer import Spectra, _rows, translate
 from specxfer.linear import PCARidge, PCARidgeCV
-from specxfer.linear import _held_out as held_out
 from specxfer.metrics import chi2_scorer, line_ew_scorer, line_flux_scorer
 from specxfer.model_selection import StarKFold
 
@@ -217,8 +216,8 @@ def test_a_source_of_its_own_shows_its_components_to_all_folds(rng):
 def test_rows_selected_by_index_give_the_same_bits(rng, monkeypatch):
     X, y = spectra(rng)
     copied = PCARidgeCV(**GRID, cv=3, refit=False).fit(X, y).cv_results_
-    monkeypatch.setattr(held_out, "BLOCK_ELEMENTS", 10)
-    assert held_out.by_index(X)[::2].is_lazy
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 10)
+    assert _rows.by_index(X)[::2].is_lazy
     indexed = PCARidgeCV(**GRID, cv=3, refit=False).fit(X, y).cv_results_
     assert np.array_equal(copied["mean_test_score"], indexed["mean_test_score"])
 

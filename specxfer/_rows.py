@@ -1,0 +1,28 @@
+"""Selections of rows that copy nothing of size."""
+
+from specxfer._checks import BLOCK_ELEMENTS
+from specxfer._lazy import LazyArray
+
+__all__ = ["by_index"]
+
+
+def by_index(spectra):
+    """The same spectra, of which a selection of rows is an index, not a copy.
+
+    Small arrays stay as they are: a copy of them is faster than many of its blocks.
+
+    Parameters
+    ----------
+    spectra : Spectra
+
+    Returns
+    -------
+    Spectra
+    """
+    if spectra.is_lazy or spectra.shape[0] * spectra.shape[1] <= BLOCK_ELEMENTS:
+        return spectra
+    new = spectra._shell()
+    new._flux = LazyArray(spectra.flux, spectra.dtype)
+    if spectra.has_noise:
+        new._ivar = LazyArray(spectra.ivar, spectra.dtype)
+    return new
