@@ -153,6 +153,8 @@ class NormalEquations:
         """
         k, p = u.shape[1], y.shape[1]
         v = u.astype(y.dtype)
+        if not y.has_noise:
+            scatter = np.zeros(p, y.dtype)  # stars weigh alike
         right, square, total, count = np.zeros((k, p)), *np.zeros((3, p))
         amplitude = sums.amplitude
         others = amplitude == 0

@@ -54,6 +54,13 @@ def test_every_pixel_solves_its_own_weighted_equations(rng, features):
         assert model.intercept_[j] == pytest.approx(b[-1], abs=1e-8)
 
 
+def test_units_do_not_matter_where_noise_is_unknown(rng, features):
+    y, _ = target(rng, features)
+    gappy = np.where(rng.random((N, P)) < 0.1, np.nan, y.flux)
+    one, other = (SpectralRidge().fit(features, f * gappy) for f in (1, 1000.0))
+    np.testing.assert_allclose(1000 * one.coef_, other.coef_, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("masked", [0.0, 0.05, 0.6])
 def test_star_by_pixel_noise_gives_what_general_noise_does(rng, features, masked):
     y, _ = target(rng, features)
