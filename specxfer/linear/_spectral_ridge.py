@@ -122,6 +122,13 @@ class SpectralRidge(OfPixelRidge, Translator):
         """Features as nameless spectra, with their covariance where they bring it."""
         if isinstance(X, Spectra) and X.wave is None and X.covariance is not None:
             return X  # checked before
+        if isinstance(X, Spectra) and not all(
+            block.valid().all() for _, block in X.iter_blocks()
+        ):
+            raise ValueError(
+                "X holds spectra with unknown pixels (NaN, or ivar 0); SpectralRidge "
+                "works on features: put SpectralPCA before it, or use PCARidge."
+            )
         covariance = X.covariance if isinstance(X, Scores) else None
         X = validate_data(
             self,

@@ -182,6 +182,12 @@ def test_features_must_be_known(rng, features):
         SpectralRidge().fit(features, y)
 
 
+def test_gappy_spectra_are_no_features(rng, features):
+    y, _ = target(rng, features, masked=0.1)
+    with pytest.raises(ValueError, match="put SpectralPCA before it"):
+        SpectralRidge().fit(y, y)
+
+
 @pytest.mark.parametrize("alpha", [[], [-1.0, 2.0], [[1.0], [2.0]]])
 def test_alpha_that_is_none(rng, features, alpha):
     y, _ = target(rng, features)

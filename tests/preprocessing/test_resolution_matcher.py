@@ -387,7 +387,9 @@ def test_in_a_pipeline_before_a_translator(truth, rng):
     X = spectra(1 - strength[:, None] * (1 - profile), np.full((40, 800), 1e4),
                 resolution=resolution)  # fmt: skip
     y = 1 - np.outer(strength, [0.1, 0.5, 0.2])
-    model = make_pipeline(ResolutionMatcher(20_000), GapMasker(), PCARidge(3, alpha=1e-3))
+    model = make_pipeline(
+        ResolutionMatcher(20_000), GapMasker(), PCARidge(3, alpha=1e-3)
+    )
     model.fit(X[:30], y[:30])
     error = np.abs(model.predict(X[30:]) - y[30:]).max()
     plain = make_pipeline(GapMasker(), PCARidge(3, alpha=1e-3)).fit(X[:30], y[:30])
