@@ -13,7 +13,7 @@ import numpy as np
 from specxfer._exact import rowwise_matmul
 from specxfer._threads import in_parallel
 
-PANEL = 1024  # matrices that are worked on at a time
+SUMS = 64  # that a thread works on at a time
 PRECISION = 1e-7  # of interpolation between nodes
 
 
@@ -88,11 +88,6 @@ class SmoothGrams:
     def _coordinate(self, c):
         return np.log(np.clip(np.asarray(c, dtype=float), *self._limits))
 
-    def covers(self, c):
-        """Whether sums at c are between the nodes."""
-        x, slack = self._coordinate(c), 1e-9
-        return (x >= self._range[0] - slack) & (x <= self._range[1] + slack)
-
     def packed(self, c):
         """The sums at each c, packed, (m, k (k + 1) / 2)."""
         x = self._coordinate(c)
@@ -133,8 +128,7 @@ def taken_off(packed, masked, v, weight):
         gram = (part.T @ (part * w[:, None]))[upper]
         packed[j] = gram if anew else packed[j] - gram
 
-    in_parallel(lambda some: [one(j) for j in some], _panels(len(packed), 64))
-
-
-def _panels(n, size=PANEL):
-    return [range(start, min(start + size, n)) for start in range(0, n, size)]
+    starts = range(0, len(packed), SUMS)
+    in_parallel(
+        lambda at: [one(j) for j in range(at, min(at + SUMS, len(packed)))], starts
+    )

@@ -12,7 +12,7 @@ from specxfer.linear._grams import SmoothGrams, packed_products, taken_off, unpa
 JITTER = 1e-10  # keeps normal equations solvable at alpha = 0, relative to their trace
 ROWS = 2048  # that are worked on at a time
 PIXELS = 1024
-CHUNK = 64
+CHUNK = 64  # pixels, or rows, that a thread works on
 
 
 class Tile:
@@ -46,10 +46,15 @@ class Tile:
         return left
 
 
-def over_tiles(y, function, n_rows=ROWS):
+def pixel_panels(n_pixels):
+    """Slices of pixels that are worked on side by side."""
+    return [slice(at, at + PIXELS) for at in range(0, n_pixels, PIXELS)]
+
+
+def over_tiles(y, function):
     """Call ``function(rows, pixels, block)`` for all of y, pixels side by side."""
-    pixels = [slice(at, at + PIXELS) for at in range(0, y.shape[1], PIXELS)]
-    for rows, block in y.iter_blocks(n_rows):
+    pixels = pixel_panels(y.shape[1])
+    for rows, block in y.iter_blocks(ROWS):
         in_parallel(lambda cols, r=rows, b=block: function(r, cols, b), pixels)
 
 
@@ -188,7 +193,7 @@ class NormalEquations:
                 weight = tile.weight[others[rows]].T
                 sum_of_others[pixels] += algebra.matmul(weight, products)
 
-        pixels = [slice(at, at + PIXELS) for at in range(0, p, PIXELS)]
+        pixels = pixel_panels(p)
         for rows, block in y.iter_blocks(ROWS):
             products = packed_products(v[rows][others[rows]])
             one = add_complete if sums.complete else add

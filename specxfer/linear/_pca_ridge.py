@@ -10,7 +10,7 @@ from specxfer._stars import star_codes
 from specxfer._threads import in_parallel
 from specxfer.base import Translator
 from specxfer.linear._normal_equations import first_fit
-from specxfer.linear._penalties import listened_axes
+from specxfer.linear._penalties import free_intercept, listened_axes
 from specxfer.linear._pixel_ridge import OfPixelRidge
 from specxfer.linear._products import spread_of, with_products
 from specxfer.linear._scores import BLOCK
@@ -212,7 +212,7 @@ class PCARidge(OfPixelRidge, Translator):
         u = np.ones((len(X), self.n_components_ + 1))
         for rows, block in X.iter_blocks(BLOCK):
             u[rows, :-1] = self._source.scores(block)
-        penalty = np.r_[np.ones(self.n_components_), 0]
+        penalty = free_intercept(u.shape[1], 1.0)[:, 0]
         sums = PixelSums.of(y, weight)
         _, coef, deviation = first_fit(u, y, sums, weight, penalty)
         return listened_axes(u, weight, coef, deviation, self.n_products)

@@ -7,7 +7,7 @@ import numpy as np
 from specxfer._threads import in_parallel
 from specxfer.linear._components import orthonormal
 from specxfer.linear._grams import packed_products
-from specxfer.linear._normal_equations import CHUNK, PIXELS, Tile, over_tiles
+from specxfer.linear._normal_equations import CHUNK, Tile, over_tiles, pixel_panels
 from specxfer.linear._scatter import ScatterSums, relative, shared_in_lines
 
 FACTOR_STARS = 3000  # that shared residuals are looked for in
@@ -134,7 +134,7 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
         sums[4, pixels] += _total(w)
 
     n_block = max(64, 2**24 // (v.shape[1] ** 2)) if exact.any() else 2048
-    pixels = [slice(at, at + PIXELS) for at in range(0, p, PIXELS)]
+    pixels = pixel_panels(p)
     for rows, block in y.iter_blocks(min(n_block, 2048)):
         products = packed_products(v[rows]) if exact.any() else None
         one = add_complete if alike and complete else add
