@@ -76,7 +76,24 @@ def equivalent_width(spectra, lines, *, noise_correlation=0.0, wave=None, medium
     spectra = as_spectra(spectra, wave, medium, name="spectra")
     widths, full = window_widths(lines, spectra)
     cols = np.flatnonzero(widths.any(axis=1))
-    spectra, widths = spectra[:, cols], widths[cols]
+    return measured_widths(spectra[:, cols], widths[cols], full, noise_correlation)
+
+
+def measured_widths(spectra, widths, full, noise_correlation=0.0):
+    """Equivalent widths and their errors, from what `window_widths` gives.
+
+    Parameters
+    ----------
+    spectra : Spectra of shape (n, p)
+    widths : ndarray of shape (p, m)
+    full : ndarray of shape (m,)
+    noise_correlation : float, default=0
+
+    Returns
+    -------
+    ew, ew_err : ndarray of shape (n, m)
+        mÅ.
+    """
     ew, ew_err = np.empty((2, len(spectra), widths.shape[1]))
     for rows, block in spectra.iter_blocks(_BLOCK_ROWS):
         good = block.valid()

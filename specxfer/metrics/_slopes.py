@@ -11,7 +11,7 @@ from specxfer.lines import window_names
 from specxfer.metrics._compare import _checked_domains
 from specxfer.metrics._continuum import checked_prediction
 from specxfer.metrics._equivalent_width import (
-    equivalent_width,
+    measured_widths,
     rescaling,
     window_widths,
 )
@@ -194,7 +194,8 @@ def _strengths(y, predictions, lines, noise, noise_correlation):
     widths, full = window_widths(lines, y)
     cols = np.flatnonzero(widths.any(axis=1))
     part = y[:, cols].load()
-    ew, error = equivalent_width(part, lines, noise_correlation=noise_correlation)
+    widths = widths[cols]
+    ew, error = measured_widths(part, widths, full, noise_correlation)
     measured, good = np.isfinite(ew), part.valid()
     predicted = {}
     for model, flux in predictions.items():
@@ -207,7 +208,8 @@ def _strengths(y, predictions, lines, noise, noise_correlation):
                 "leave them out of lines=."
             )
         flux = np.where(good, flux, np.nan)
-        values, _ = equivalent_width(part.replace(flux=flux, covariance=None), lines)
+        alone = part.replace(flux=flux, ivar=None, covariance=None)
+        values, _ = measured_widths(alone, widths, full)
         predicted[model] = np.where(measured, values, 0)
     known = measured & (noise == "subtract")
     strengths = _Strengths(
@@ -216,7 +218,7 @@ def _strengths(y, predictions, lines, noise, noise_correlation):
         measured,
         np.where(good, 1 - part.flux, 0),
         good,
-        widths[cols],
+        widths,
         full,
     )
     return strengths, predicted

@@ -32,9 +32,9 @@ class Fold:
         Rows that it was judged on.
     fit_time, judge_time : float
         Seconds.
-    memory : float
-        Peak of the memory taken by the fit and the judging beyond what was in use
-        before, MiB; NaN where the system does not tell.
+    fit_memory, judge_memory : float
+        Peak of the memory taken beyond what was in use before, MiB; NaN where the
+        system does not tell.
     size : int
         Bytes of the pickled model.
     """
@@ -42,7 +42,8 @@ class Fold:
     test: np.ndarray
     fit_time: float
     judge_time: float
-    memory: float
+    fit_memory: float
+    judge_memory: float
     size: int
 
 
@@ -135,18 +136,22 @@ def _one(i, model, X, y, judge, split, folder, stamp):
         if kept.exists():
             return i, joblib.load(kept)
     train, test = split
-    with MemoryWatch() as memory:
-        start = time.perf_counter()
+    start = time.perf_counter()
+    with MemoryWatch() as of_fit:
         fitted = clone(model).fit(_rows(X, train), _rows(y, train))
-        fit_time = time.perf_counter() - start
-        parts = []
+    fit_time = time.perf_counter() - start
+    parts = []
+    with MemoryWatch() as of_judge:
         for at in range(0, len(test), BLOCK_ROWS):
             rows = test[at : at + BLOCK_ROWS]
             parts.append(judge(fitted, _block(X, rows), _block(y, rows)))
-        judge_time = time.perf_counter() - start - fit_time
+    judge_time = time.perf_counter() - start - fit_time
     values = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     size = len(pickle.dumps(fitted))
-    result = values, Fold(np.asarray(test), fit_time, judge_time, memory.peak, size)
+    fold = Fold(
+        np.asarray(test), fit_time, judge_time, of_fit.peak, of_judge.peak, size
+    )
+    result = values, fold
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = kept.with_suffix(f".{os.getpid()}")

@@ -171,6 +171,35 @@ def augment(
     return spectra.replace(flux=flux, ivar=ivar, covariance=None)
 
 
+def sharpened(X, change, resolving_power=None):
+    """Spectra whose resolving power is higher by a relative change, to first order.
+
+    Parameters
+    ----------
+    X : Spectra of shape (n, n_pixels)
+    change : float
+        Relative; negative makes them blunter.
+    resolving_power : float, optional
+        λ/FWHM of spectra that do not carry their own.
+
+    Returns
+    -------
+    Spectra
+        With the ivar and the stated `resolution` of X: the difference is an error.
+    """
+    chips = _chips(X, 1.0)
+    differences = _Differences(0, change, 0, 0, 0, 0, 0, chips)
+    power = _resolving_power(X, resolving_power, len(chips))
+    differences.check_known(X, power)
+    flux = np.array(X.flux)
+    for i, valid in enumerate(X.valid()):
+        whole = flux[i].astype(float)
+        for chip in chips:
+            whole[chip.pixels] = _bridged(whole[chip.pixels], valid[chip.pixels])
+        flux[i] += differences._widening(whole, power[i], change)
+    return X.replace(flux=flux, covariance=None)
+
+
 def _generator(seed, row, name):
     """One generator for each row and difference: none disturbs another."""
     return np.random.default_rng([seed, row, list(SIZES).index(name)])

@@ -177,7 +177,7 @@ class Comparison:
     summary : QTable
         A row for each model: means over lines for each domain, ``fit_time`` (s per
         fit), ``predict_time`` (s per 1,000 stars, with errors where they are known),
-        ``memory`` (MiB, the most that a fit and its predictions took) and ``size``
+        ``memory`` (MiB, the most that a fit or its predictions took) and ``size``
         (MiB, pickled).
 
     Examples
@@ -353,7 +353,9 @@ def _summary(table, judged, folds, masks, names):
         runs = folds[model]
         row["fit_time"] = float(np.mean([run.fit_time for run in runs]))
         row["predict_time"] = float(1000 * values["seconds"].mean())
-        row["memory"] = float(np.max([run.memory for run in runs]))
+        row["memory"] = float(
+            np.max([max(run.fit_memory, run.judge_memory) for run in runs])
+        )
         row["size"] = float(np.mean([run.size for run in runs])) / 2**20
         rows.append(row)
     summary = QTable(rows)
