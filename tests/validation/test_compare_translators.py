@@ -55,7 +55,7 @@ def test_errors_are_those_that_were_made(pairs):
     for name, error in {"right": 0, "off": 0.03, "null": 0.06}.items():
         rows = table[table["model"] == name]
         squared = np.asarray(rows["rms"]) * np.abs(rows["rms"])
-        np.testing.assert_allclose(squared, error**2, atol=6e-5)
+        np.testing.assert_allclose(squared, error**2, atol=6e-5, rtol=0.05)
     off = table[(table["model"] == "off") & (table["line"] != "all")]
     np.testing.assert_allclose(off["skill"], 0.75, atol=0.05)
     width = 1000 * 0.03 * 0.5  # mÅ
@@ -123,7 +123,7 @@ def test_as_markdown(pairs):
     assert len(whole) == 2 + len(found.table)
     assert len({row.count("|") for row in whole}) == 1
     assert to_markdown(found.summary) == found.to_markdown()
-    with pytest.raises(ValueError, match="which is \"all\"|which is 'all'"):
+    with pytest.raises(ValueError, match=r"which is .all.; expected"):
         found.to_markdown("all")
 
 
