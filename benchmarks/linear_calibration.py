@@ -114,6 +114,10 @@ class World:
         X = noisy(self._source, snr, 1, masked)[self._train]
         return X, with_masks(self._target, masked, 4)[self._train]
 
+    def everything(self, snr):
+        """Source and target spectra of all stars, without masks."""
+        return noisy(self._source, snr, 1), self._target
+
     def test(self, snr, masked):
         """Source spectra to predict from."""
         return noisy(self._source, snr, 1, masked)[self._test]
