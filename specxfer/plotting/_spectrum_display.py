@@ -218,7 +218,8 @@ class SpectrumDisplay:
             draw_band(above, x, flux, std, TRANSLATED, bands)
         spread = " and ".join(f"± {k:g}σ" for k in sorted(bands))
         label = "translated" if std is None or not bands else f"translated, {spread}"
-        handles += above.plot(x, flux, color=TRANSLATED, lw=1.2, label=label, zorder=3)
+        lw = 1.2 if points or observed is None else 0.7
+        handles += above.plot(x, flux, color=TRANSLATED, lw=lw, label=label, zorder=3)
         if truth is not None:
             handles += above.plot(
                 x, truth, ":", color=TRUTH, lw=1.2, label="truth", zorder=4
