@@ -1,5 +1,6 @@
 """Pictures in the scikit-learn manner: Display classes that draw with matplotlib."""
 
+from specxfer.plotting._attribution_display import AttributionDisplay
 from specxfer.plotting._calibration_display import CalibrationDisplay
 from specxfer.plotting._comparison_display import ComparisonDisplay
 from specxfer.plotting._coverage_map_display import CoverageMapDisplay
@@ -8,6 +9,7 @@ from specxfer.plotting._skill_display import SkillDisplay
 from specxfer.plotting._spectrum_display import SpectrumDisplay
 
 __all__ = [
+    "AttributionDisplay",
     "CalibrationDisplay",
     "ComparisonDisplay",
     "CoverageMapDisplay",

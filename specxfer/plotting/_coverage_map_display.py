@@ -57,7 +57,7 @@ class CoverageMapDisplay:
     ...                 "logg": rng.uniform(1, 5, 500)})
     >>> display = CoverageMapDisplay.from_predictions(
     ...     labels, rng.random(500) < 0.68, name="share within 1σ", nominal=0.683)
-    >>> bool(abs(display.plot().bins_.get_array().mean() - 0.68) < 0.05)
+    >>> bool(abs(display.plot(gridsize=4).bins_.get_array().mean() - 0.68) < 0.05)
     True
     >>> plt.close(display.figure_)
     """
@@ -217,8 +217,8 @@ class CoverageMapDisplay:
                 off = np.abs(means - self.nominal)
                 halfrange = off.max() if off.size and off.max() > 0 else 1.0
             self.bins_.set_norm(CenteredNorm(self.nominal, halfrange))
-        for limit, at in ((ax.set_xlim, teff), (ax.set_ylim, logg)):
-            pad = 0.6 * max(np.ptp(at), 1e-3) / gridsize
+        for limit, at, size in ((ax.set_xlim, teff, 0.6), (ax.set_ylim, logg, 1.3)):
+            pad = size * max(np.ptp(at), 1e-3) / gridsize
             limit(at.max() + pad, at.min() - pad)  # the hottest and the faintest first
         self._finish(ax)
         return self

@@ -212,6 +212,7 @@ def width_of(ax):
 def few_ticks(ax, size=0.6):
     """As many ticks of x as have room for numbers of so many inches."""
     ax.locator_params(axis="x", nbins=max(2, int(width_of(ax) / size)))
+    ax.ticklabel_format(axis="x", useOffset=False)
 
 
 def mark_lines(ax, waves, names, color=BLACK):
