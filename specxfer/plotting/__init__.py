@@ -1,0 +1,19 @@
+"""Pictures in the scikit-learn manner: Display classes that draw with matplotlib."""
+
+from specxfer.plotting._attribution_display import AttributionDisplay
+from specxfer.plotting._calibration_display import CalibrationDisplay
+from specxfer.plotting._comparison_display import ComparisonDisplay
+from specxfer.plotting._coverage_map_display import CoverageMapDisplay
+from specxfer.plotting._line_gallery_display import LineGalleryDisplay
+from specxfer.plotting._skill_display import SkillDisplay
+from specxfer.plotting._spectrum_display import SpectrumDisplay
+
+__all__ = [
+    "AttributionDisplay",
+    "CalibrationDisplay",
+    "ComparisonDisplay",
+    "CoverageMapDisplay",
+    "LineGalleryDisplay",
+    "SkillDisplay",
+    "SpectrumDisplay",
+]
