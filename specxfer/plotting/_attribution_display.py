@@ -323,11 +323,14 @@ class AttributionDisplay:
         style_axes(below, ylabel=self._label)
         mark_lines(above, [line.wave for line in marked],
                    [line.name for line in marked], color=MARK)  # fmt: skip
+        last = self.wave[-1] - 0.03 * (self.wave[-1] - self.wave[0])
         for k, window in enumerate(self.windows_):
+            right = window.mean() > last
             below.annotate(
                 f"{k + 1}",
                 (window.mean(), 0.97),
-                (2, 0),
+                (-2 if right else 2, 0),
+                ha="right" if right else "left",
                 xycoords=below.get_xaxis_transform(),
                 textcoords="offset points",
                 va="top",

@@ -149,13 +149,13 @@ class ComparisonDisplay:
             ax.vlines(null, at - 0.42, at + 0.42, color=TICKS, lw=1.8, zorder=1)
             (tick,) = ax.plot([], [], "|", color=TICKS, ms=9, mew=1.8, label="null")
             handles.append(tick)
-        drawn = [plain(table["rms"]), [] if nulls is None else nulls[1]]
-        drawn = np.concatenate(drawn)
-        drawn = drawn[np.isfinite(drawn)]
-        if len(
-            drawn
-        ):  # a signed root may be below 0, where the error is far below noise
-            ax.set_xlim(min(0, 1.1 * drawn.min()), 1.08 * max(drawn.max(), 0) or None)
+        middle = np.r_[plain(table["rms"]), [] if nulls is None else nulls[1]]
+        middle = middle[np.isfinite(middle)]
+        if len(middle):
+            ends = np.r_[plain(table["rms_hi"]), middle]
+            top = min(np.nanmax(ends), 1.5 * max(middle.max(), 1e-9))
+            # a signed root is below 0 where the error is far below the noise
+            ax.set_xlim(min(0, 1.1 * middle.min()), 1.05 * top)
         return handles
 
     def _nulls(self, table, lines):
