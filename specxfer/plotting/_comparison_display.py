@@ -29,7 +29,9 @@ class ComparisonDisplay:
     ----------
     table : Table
         Columns ``model``, ``line``, ``domain``, ``rms``, ``rms_lo`` and ``rms_hi``, and
-        ``rms_null`` if there is a null: a row for each of the three first.
+        ``rms_null`` if there is a null: a row for each of the three first, as
+        `specxfer.validation.compare_translators` returns. With ``rms_null``, rows of
+        the model "null" are not drawn again.
 
     Attributes
     ----------
@@ -94,16 +96,19 @@ class ComparisonDisplay:
         ComparisonDisplay
             Itself.
         """
+        table = self.table
+        if "rms_null" in table.colnames:
+            table = table[np.asarray(table["model"]).astype(str) != "null"]
         models, lines, domains = (
-            in_order(self.table[name]) for name in ("model", "line", "domain")
+            in_order(table[name]) for name in ("model", "line", "domain")
         )
         axes, place = _panels(ax, len(domains), len(lines), len(models))
         unit = self.table.meta.get("unit", "flux / continuum")
         # astropy units of the column win
         unit = str(getattr(self.table["rms"], "unit", None) or unit)
         for panel, domain in zip(axes, domains):
-            here = np.asarray(self.table["domain"]).astype(str) == domain
-            handles = self._draw(panel, self.table[here], models, lines)
+            here = np.asarray(table["domain"]).astype(str) == domain
+            handles = self._draw(panel, table[here], models, lines)
             style_axes(panel, title=domain_label(domain))
             panel.set_ylim(len(lines) - 0.5, -0.5)
             panel.set_yticks(range(len(lines)), lines)
