@@ -63,7 +63,8 @@ def test_errors_far_below_the_noise_are_drawn_below_zero():
 def test_a_null_that_is_a_model_is_drawn_once():
     table = comparison()
     null = table[table["model"] == "two"]
-    null["model"], null["rms"] = "null", null["rms_null"]
+    null["rms"] = null["rms_null"]
+    null.replace_column("model", ["null"] * len(null))
     display = ComparisonDisplay.from_table(vstack([table, null])).plot()
     labels = [t.get_text() for t in display.figure_.legends[0].get_texts()]
     assert labels == ["one", "two", "null"]
