@@ -160,6 +160,7 @@ class SkillDisplay:
                         ha="center",
                         va="bottom",
                         fontsize=TICK,
+                        bbox={"color": "white", "pad": 0.5},  # before the interval
                     )
         self._finish(ax, lines, bool(unknown))
         self.ax_, self.figure_ = ax, ax.figure
