@@ -22,10 +22,8 @@ from specxfer.linear import PCARidge
 from specxfer.lines import KEY_LINES, load_lines, window_pixels
 from specxfer.metrics import equivalent_width, line_flux_scorer, line_table, signed_root
 from specxfer.model_selection import StarKFold, StarShuffleSplit
+from specxfer.plotting import LineGalleryDisplay, SkillDisplay
 from specxfer.preprocessing import Rebinner, WindowCropper
-
-BLACK, GREY, BLUE, RED = "black", "0.55", "#0072B2", "#D55E00"  # Okabe & Ito
-COLORS = {"giant": "#CC79A7", "dwarf": "#009E73"}
 
 
 def main(argv=None):
@@ -81,7 +79,8 @@ def main(argv=None):
     # Differences are paired star by star, with a 95% interval.
     table = line_table(y[test], predicted, lines, reference="labels")
     table["skill"] = -table["d_translator"] / table["labels"] ** 2
-    table["verdict"] = np.where(table["d_translator_hi"] < 0, "better", "not better")
+    table["skilful"] = table["d_translator_hi"] < 0
+    table["verdict"] = np.where(table["skilful"], "better", "not better")
     print("Held-out stars, line by line: rms error of flux / continuum, and the nulls'")
     show(error_table(table))
 
@@ -180,65 +179,25 @@ def width_table(views, lines):
 
 def draw(views, lines, table, out):
     """The star's lines above, what was learned at each of them below."""
-    figure = Figure(figsize=(11, 8.5), dpi=110, layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[2.2, 1])
-    above.suptitle(
-        "A simulated giant rich in s-process elements, its optical lines translated "
-        "from the infrared"
+    figure = Figure(figsize=(8.5, 7.5), dpi=140, layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[2.1, 1])
+    LineGalleryDisplay.from_predictions(
+        views["observed"],
+        views["translated"],
+        lines,
+        null=views["from labels"],
+        truth=views["truth"],
+        name="A simulated giant rich in s-process elements, translated from the "
+        "infrared",
+    ).plot(above, order=None, bands=(1,), null_label="from labels alone")
+    below.suptitle(
+        "What the infrared adds to the labels: 0 nothing, 1 everything",
+        fontsize="small",
     )
-    panels = above.subplots(2, 4, sharex=True, sharey=True).ravel()
-    for axis, line in zip(panels, lines):
-        draw_line(axis, views, line)
-    panels[4].legend(loc="lower center", frameon=False)
-    above.supxlabel("wavelength − line (Å, air)", fontsize="medium")
-    above.supylabel("flux / continuum", fontsize="medium")
-    draw_skill(below.subplots(), table)
+    SkillDisplay.from_table(table).plot(below.subplots())
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "quickstart.png")
     return out / "quickstart.png"
-
-
-def draw_line(axis, views, line):
-    wave = views["truth"].wave - line.wave
-    near = np.abs(wave) < 1.1
-    x = wave[near]
-    flux = {name: spectrum.flux[0, near] for name, spectrum in views.items()}
-    noise, std = (
-        1 / np.sqrt(np.where(ivar > 0, ivar, np.nan))  # NaN: masked, not drawn
-        for ivar in (views[name].ivar[0, near] for name in ("observed", "translated"))
-    )
-    axis.axvspan(line.lo - line.wave, line.hi - line.wave, color="0.93", lw=0)
-    style = {"fmt": ".", "color": GREY, "ms": 4, "lw": 0.8}
-    axis.errorbar(x, flux["observed"], noise, label="observed", **style)
-    axis.plot(x, flux["from labels"], "--", color=RED, label="from labels alone")
-    band = flux["translated"] - std, flux["translated"] + std
-    axis.fill_between(x, *band, color=BLUE, alpha=0.3, lw=0)
-    axis.plot(x, flux["translated"], color=BLUE, lw=1.8, label="translated, ± 1σ")
-    axis.plot(x, flux["truth"], ":", color=BLACK, lw=1.5, label="truth")
-    axis.set_title(line.name, fontsize="medium")
-
-
-def draw_skill(axis, table):
-    """Bars, pale where the translator is not shown to be better than the labels."""
-    for domain, shift in (("giant", -0.2), ("dwarf", 0.2)):
-        rows = table[table["domain"] == domain]
-        x = np.arange(len(rows)) + shift
-        bars = axis.bar(
-            x, rows["skill"], 0.38, color=COLORS[domain], label=f"{domain}s"
-        )
-        for bar, verdict in zip(bars, rows["verdict"]):
-            bar.set_alpha(1 if verdict == "better" else 0.35)
-    axis.axhline(0, color=BLACK, lw=0.8)
-    axis.set_xticks(range(len(rows)), rows["line"])
-    axis.set_ylim(min(-0.1, 1.1 * min(table["skill"])), 1)
-    axis.set_ylabel("1 − MSE / MSE from labels")
-    axis.set_title(
-        "Skill, what the infrared adds to the labels: 0 nothing, 1 everything "
-        "(pale: not better at 95%)",
-        fontsize="medium",
-    )
-    for swatch in axis.legend(ncols=2, frameon=False).legend_handles:
-        swatch.set_alpha(1)
 
 
 if __name__ == "__main__":

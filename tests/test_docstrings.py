@@ -61,7 +61,8 @@ def described(section):
 
 def taken(value):
     parameters = inspect.signature(value).parameters
-    return {name for name in parameters if name != "self" and not name.startswith("_")}
+    given = {"self", "cls"}
+    return {n for n in parameters if n not in given and not n.startswith("_")}
 
 
 def is_result(value):

@@ -219,7 +219,8 @@ class AttributionDisplay:
         model : estimator
             A fitted translator, or any composition around one.
         X : Spectra of shape (n_spectra, n_features_in)
-            Source spectra.
+            Source spectra. Contributions are counted from their mean, unless
+            `reference` is given.
         line : Line
             The target line.
         row : int, default=0
@@ -237,6 +238,8 @@ class AttributionDisplay:
         """
         from specxfer.validation import attribution
 
+        if kind == "contribution" and "reference" not in attribution_options:
+            attribution_options["reference"] = _mean_spectrum(X)
         result = attribution(model, X[[row]], line, **attribution_options)
         return cls.from_attribution(result, kind=kind, source_lines=source_lines)
 
@@ -323,11 +326,14 @@ class AttributionDisplay:
         style_axes(below, ylabel=self._label)
         mark_lines(above, [line.wave for line in marked],
                    [line.name for line in marked], color=MARK)  # fmt: skip
+        last = self.wave[-1] - 0.03 * (self.wave[-1] - self.wave[0])
         for k, window in enumerate(self.windows_):
+            right = window.mean() > last
             below.annotate(
                 f"{k + 1}",
                 (window.mean(), 0.97),
-                (2, 0),
+                (-2 if right else 2, 0),
+                ha="right" if right else "left",
                 xycoords=below.get_xaxis_transform(),
                 textcoords="offset points",
                 va="top",
@@ -414,6 +420,17 @@ def _draw_lines(ax, marked, others):
 def _with_head(limits, share):
     lo, hi = limits
     return lo, hi + share * (hi - lo)
+
+
+def _mean_spectrum(X):
+    """Mean flux of each pixel; the continuum where no star has it."""
+    X = as_spectra(X)
+    total, n = np.zeros((2, X.shape[1]))
+    for _, block in X.iter_blocks():
+        good = block.valid()
+        total += np.where(good, block.flux, 0).sum(axis=0, dtype=float)
+        n += good.sum(axis=0)
+    return np.divide(total, n, where=n > 0, out=np.ones(len(n)))
 
 
 def _check_kind(kind):

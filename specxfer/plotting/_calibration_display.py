@@ -19,6 +19,7 @@ from specxfer.spectra import as_spectra
 __all__ = ["CalibrationDisplay"]
 
 COLUMNS = ("line", "domain", "level", "coverage", "lo", "hi")
+PIT_COLUMNS = ("line", "domain", "pit_lo", "pit_hi", "density", "lo", "hi")
 
 
 class CalibrationDisplay:
@@ -36,7 +37,8 @@ class CalibrationDisplay:
         Columns ``line``, ``domain``, ``level``, ``coverage``, ``lo`` and ``hi``: a row
         for each line, domain and nominal level.
     pit : Table, optional
-        Columns ``domain``, ``bin_lo``, ``bin_hi``, ``density``, ``lo`` and ``hi``.
+        Columns ``line``, ``domain``, ``pit_lo``, ``pit_hi``, ``density``, ``lo`` and
+        ``hi``: a row for each line, domain and bin.
 
     Attributes
     ----------
@@ -84,7 +86,7 @@ class CalibrationDisplay:
         """
         checked_table(table, COLUMNS, "a table of coverage")
         if pit is not None:
-            checked_table(pit, ("domain", "bin_lo", "bin_hi", "density"), "a histogram")
+            checked_table(pit, PIT_COLUMNS, "a histogram")
         return cls(table, pit)
 
     @classmethod
@@ -198,7 +200,7 @@ class CalibrationDisplay:
         """
         if pit and self.pit is None:
             raise ValueError("there is no histogram: give pit= a table.")
-        rows = self._rows_of(line)
+        rows = _rows_of(self.table, line)
         left, right, place = _panels(ax, pit)
         colors = domain_colors(in_order(rows["domain"]))
         left.plot([0, 1], [0, 1], color=BLACK, lw=0.7, zorder=1)
@@ -214,7 +216,7 @@ class CalibrationDisplay:
         left.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         style_axes(left, "nominal coverage", "actual coverage")
         if pit:
-            self._draw_pit(right, colors)
+            _draw_pit(right, _rows_of(self.pit, line), colors)
         handles = [line for line in left.lines if line.get_marker() == "."]
         if place is not None:
             legend_above(place, handles)
@@ -224,32 +226,31 @@ class CalibrationDisplay:
         self.figure_ = left.figure
         return self
 
-    def _rows_of(self, line):
-        names = in_order(self.table["line"])
-        if line is None:
-            line = "all windows" if "all windows" in names else names[0]
-        if line not in names:
-            raise ValueError(f"line is {line!r}; the table has {names}.")
-        return self.table[np.asarray(self.table["line"]).astype(str) == line]
 
-    def _draw_pit(self, ax, colors):
-        ax.axhline(1, color=BLACK, lw=0.7, zorder=1)
-        top = 1.0
-        for domain, color in colors.items():
-            some = self.pit[np.asarray(self.pit["domain"]).astype(str) == domain]
-            if not len(some):
-                continue
-            density = plain(some["density"])
-            edges = np.r_[plain(some["bin_lo"]), plain(some["bin_hi"])[-1]]
-            ax.stairs(density, edges, baseline=None, color=color, lw=1.2)
-            if {"lo", "hi"} <= set(some.colnames):
-                lo, hi = plain(some["lo"]), plain(some["hi"])
-                ax.stairs(hi, edges, baseline=lo, fill=True, color=color, alpha=0.25)
-                top = max(top, np.nanmax(hi, initial=0))
-            top = max(top, np.nanmax(density))
-        ax.set(xlim=(0, 1), ylim=(0, 1.15 * top))
-        ax.set_box_aspect(1)
-        style_axes(ax, "probability integral transform", "density")
+def _rows_of(table, line):
+    names = in_order(table["line"])
+    if line is None:
+        line = "all windows" if "all windows" in names else names[0]
+    if line not in names:
+        raise ValueError(f"line is {line!r}; the table has {names}.")
+    return table[np.asarray(table["line"]).astype(str) == line]
+
+
+def _draw_pit(ax, rows, colors):
+    ax.axhline(1, color=BLACK, lw=0.7, zorder=1)
+    top = 1.0
+    for domain, color in colors.items():
+        some = rows[np.asarray(rows["domain"]).astype(str) == domain]
+        if not len(some):
+            continue
+        density, lo, hi = (plain(some[name]) for name in ("density", "lo", "hi"))
+        edges = np.r_[plain(some["pit_lo"]), plain(some["pit_hi"])[-1]]
+        ax.stairs(density, edges, baseline=None, color=color, lw=1.2)
+        ax.stairs(hi, edges, baseline=lo, fill=True, color=color, alpha=0.25)
+        top = np.nanmax([top, *density, *hi])
+    ax.set(xlim=(0, 1), ylim=(0, 1.15 * top))
+    ax.set_box_aspect(1)
+    style_axes(ax, "probability integral transform", "density")
 
 
 def _panels(ax, pit):

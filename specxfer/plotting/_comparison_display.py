@@ -29,7 +29,9 @@ class ComparisonDisplay:
     ----------
     table : Table
         Columns ``model``, ``line``, ``domain``, ``rms``, ``rms_lo`` and ``rms_hi``, and
-        ``rms_null`` if there is a null: a row for each of the three first.
+        ``rms_null`` if there is a null: a row for each of the three first, as
+        `specxfer.validation.compare_translators` returns. With ``rms_null``, rows of
+        the model "null" are not drawn again.
 
     Attributes
     ----------
@@ -94,16 +96,19 @@ class ComparisonDisplay:
         ComparisonDisplay
             Itself.
         """
+        table = self.table
+        if "rms_null" in table.colnames:
+            table = table[np.asarray(table["model"]).astype(str) != "null"]
         models, lines, domains = (
-            in_order(self.table[name]) for name in ("model", "line", "domain")
+            in_order(table[name]) for name in ("model", "line", "domain")
         )
         axes, place = _panels(ax, len(domains), len(lines), len(models))
         unit = self.table.meta.get("unit", "flux / continuum")
         # astropy units of the column win
         unit = str(getattr(self.table["rms"], "unit", None) or unit)
         for panel, domain in zip(axes, domains):
-            here = np.asarray(self.table["domain"]).astype(str) == domain
-            handles = self._draw(panel, self.table[here], models, lines)
+            here = np.asarray(table["domain"]).astype(str) == domain
+            handles = self._draw(panel, table[here], models, lines)
             style_axes(panel, title=domain_label(domain))
             panel.set_ylim(len(lines) - 0.5, -0.5)
             panel.set_yticks(range(len(lines)), lines)
@@ -149,13 +154,13 @@ class ComparisonDisplay:
             ax.vlines(null, at - 0.42, at + 0.42, color=TICKS, lw=1.8, zorder=1)
             (tick,) = ax.plot([], [], "|", color=TICKS, ms=9, mew=1.8, label="null")
             handles.append(tick)
-        drawn = [plain(table["rms"]), [] if nulls is None else nulls[1]]
-        drawn = np.concatenate(drawn)
-        drawn = drawn[np.isfinite(drawn)]
-        if len(
-            drawn
-        ):  # a signed root may be below 0, where the error is far below noise
-            ax.set_xlim(min(0, 1.1 * drawn.min()), 1.08 * max(drawn.max(), 0) or None)
+        middle = np.r_[plain(table["rms"]), [] if nulls is None else nulls[1]]
+        middle = middle[np.isfinite(middle)]
+        if len(middle):
+            ends = np.r_[plain(table["rms_hi"]), middle]
+            top = min(np.nanmax(ends), 1.5 * max(middle.max(), 1e-9))
+            # a signed root is below 0 where the error is far below the noise
+            ax.set_xlim(min(0, 1.1 * middle.min()), 1.05 * top)
         return handles
 
     def _nulls(self, table, lines):

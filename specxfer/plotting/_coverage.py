@@ -61,7 +61,7 @@ def coverage_and_pit(blocks, y, lines, levels, domains, confidence):
     coverage : Table
         Columns line, domain, n_stars, n_pixels, level, coverage, lo, hi.
     pit : Table
-        Columns domain, bin_lo, bin_hi, density, lo, hi.
+        Columns line, domain, n_stars, pit_lo, pit_hi, density, lo, hi.
     """
     levels = np.asarray(levels, dtype=float)
     if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
@@ -100,11 +100,18 @@ def coverage_and_pit(blocks, y, lines, levels, domains, confidence):
             for level, c, lo, hi in zip(levels, found.mean, found.lo, found.hi)
         ]
         found = _over_stars(binned[rows], n[rows], codes, confidence)
+        del base["n_pixels"]
         pit += [
-            {"domain": domain, "bin_lo": b / BINS, "bin_hi": (b + 1) / BINS,
-             "density": BINS * d, "lo": BINS * lo, "hi": BINS * hi}
+            {
+                **base,
+                "pit_lo": b / BINS,
+                "pit_hi": (b + 1) / BINS,
+                "density": BINS * d,
+                "lo": BINS * lo,
+                "hi": BINS * hi,
+            }
             for b, (d, lo, hi) in enumerate(zip(found.mean, found.lo, found.hi))
-        ]  # fmt: skip
+        ]
     if not coverage:
         raise ValueError(
             "no pixel is both observed and predicted with its error: nothing to judge."

@@ -20,15 +20,18 @@ from specxfer.plotting._style import (
     canvas,
     draw_band,
     draw_observed,
+    height_of,
     legend_above,
     lifted,
     style_axes,
+    tick_points,
 )
 from specxfer.spectra import Spectra
 
 __all__ = ["LineGalleryDisplay"]
 
 ROW_HEIGHT = 1.35  # inches
+LINE_SPACING = 1.3
 PERIODIC_TABLE = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn "
     "Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La "
@@ -275,6 +278,7 @@ class LineGalleryDisplay:
         order="element",
         sharey=True,
         bands=(1, 2),
+        null_label="null",
     ):
         """Draw it.
 
@@ -294,6 +298,8 @@ class LineGalleryDisplay:
             Whether all panels have the same limits of flux.
         bands : tuple of float, default=(1, 2)
             Half-widths of the bands in standard deviations.
+        null_label : str, default="null"
+            What the legend calls the null.
 
         Returns
         -------
@@ -315,7 +321,9 @@ class LineGalleryDisplay:
         )
         limits = []
         for panel, i in zip(axes, places):
-            handles, ends = _draw_line(panel, windows[i], curves, half_width, bands)
+            handles, ends = _draw_line(
+                panel, windows[i], curves, half_width, bands, null_label
+            )
             limits.append(ends)
             self._write_widths(panel, i)
         _set_limits(axes, np.array(limits), sharey, self.widths is not None)
@@ -339,19 +347,17 @@ class LineGalleryDisplay:
         """Observed above translated, at the foot of the panel."""
         if self.widths is None:
             return
-        row, at = self.widths[i], 0.16
-        for name, color in (("observed", "0.35"), ("predicted", TRANSLATED)):
-            text = _with_error(row[name], row[f"{name}_err"])
-            ax.text(
-                0.04,
-                at,
-                text,
+        for k, name, color in ((1, "observed", "0.35"), (0, "predicted", TRANSLATED)):
+            ax.annotate(
+                _with_error(self.widths[i][name], self.widths[i][f"{name}_err"]),
+                (0, 0),
+                (3, 3 + k * LINE_SPACING * tick_points()),
+                xycoords="axes fraction",
+                textcoords="offset points",
                 color=color,
                 fontsize=TICK,
-                transform=ax.transAxes,
                 va="bottom",
             )
-            at -= 0.135
 
 
 class _Window:
@@ -405,7 +411,7 @@ def _panels(ax, n, columns, sharey):
     return axes[:n], place
 
 
-def _draw_line(ax, window, curves, half_width, bands):
+def _draw_line(ax, window, curves, half_width, bands, null_label):
     """One panel; gives handles for the legend and the limits of what is drawn."""
     x, flux, std, observed, noise, null, truth = curves
     near = np.abs(x - window.wave) <= 1.1 * half_width
@@ -421,7 +427,9 @@ def _draw_line(ax, window, curves, half_width, bands):
     if observed is not None:
         handles.append(draw_observed(ax, x, observed, noise))
     if null is not None:
-        handles += ax.plot(x, null, "--", color=NULL, lw=1.0, label="null", zorder=2.5)
+        handles += ax.plot(
+            x, null, "--", color=NULL, lw=1.0, label=null_label, zorder=2.5
+        )
     spread, label = np.zeros(len(x)), "translated"
     if std is not None and bands:
         draw_band(ax, x, flux, std, TRANSLATED, bands)
@@ -454,7 +462,10 @@ def _set_limits(axes, limits, sharey, written):
     for ax, (lo, hi) in zip(axes, limits):
         if np.isfinite(lo):
             height = max(hi - lo, 0.02)
-            foot = 0.5 if written else 0.05
+            # what two rows of text take of axes that the layout will shrink
+            text = 2 * LINE_SPACING * tick_points() + 3
+            share = min(0.5, text / (72 * 0.55 * height_of(ax))) if written else 0.05
+            foot = share / (1 - share)
             ax.set_ylim(lo - foot * height, hi + 0.05 * height)
 
 

@@ -16,7 +16,8 @@ from specxfer.plotting._tables import checked_table, in_order, plain
 
 __all__ = ["SkillDisplay"]
 
-COLUMNS = ("line", "domain", "skill", "skill_lo", "skill_hi", "skilful")
+COLUMNS = ("line", "domain", "skill", "skilful")
+ENDS = ("skill_lo", "skill_hi")
 LOWEST = -1.0  # below it bars are cut off
 PALE = 0.35
 
@@ -31,8 +32,8 @@ class SkillDisplay:
     Parameters
     ----------
     table : Table
-        Columns ``line``, ``domain``, ``skill``, ``skill_lo``, ``skill_hi`` and
-        ``skilful``, as `specxfer.validation.null_test` returns.
+        Columns ``line``, ``domain``, ``skill`` and ``skilful``, and ``skill_lo`` and
+        ``skill_hi`` for intervals, as `specxfer.validation.null_test` returns.
 
     Attributes
     ----------
@@ -66,7 +67,7 @@ class SkillDisplay:
         Parameters
         ----------
         table : Table
-            See the class. The columns of the interval and ``skilful`` must be there.
+            See the class.
 
         Returns
         -------
@@ -110,7 +111,7 @@ class SkillDisplay:
         ax : matplotlib axes, optional
             Made when not given.
         intervals : bool, default=True
-            Whether to draw the intervals.
+            Whether to draw the intervals, if the table has them.
 
         Returns
         -------
@@ -133,14 +134,15 @@ class SkillDisplay:
             rows = self.table[np.asarray(self.table["domain"]).astype(str) == domain]
             x = np.array([lines.index(str(line)) for line in rows["line"]])
             x = x + width * (k - (len(domains) - 1) / 2)
-            skill, lo, hi = (plain(rows[c]) for c in ("skill", "skill_lo", "skill_hi"))
+            skill = plain(rows["skill"])
             self.bars_[domain] = ax.bar(
                 x, skill, 0.94 * width, color=colors[domain], label=domain_label(domain)
             )
             for bar, skilful in zip(self.bars_[domain], rows["skilful"]):
                 bar.set_alpha(1 if skilful else PALE)
-            known = np.isfinite(skill) & np.isfinite(lo) & np.isfinite(hi)
-            if intervals and known.any():
+            if intervals and set(ENDS) <= set(rows.colnames):
+                lo, hi = (plain(rows[name]) for name in ENDS)
+                known = np.isfinite(lo) & np.isfinite(hi)
                 ax.vlines(x[known], lo[known], hi[known], color=BLACK, lw=0.7)
             missing = ~np.isfinite(skill)
             unknown += x[missing].tolist()
@@ -158,6 +160,7 @@ class SkillDisplay:
                         ha="center",
                         va="bottom",
                         fontsize=TICK,
+                        bbox={"color": "white", "pad": 0.5},  # before the interval
                     )
         self._finish(ax, lines, bool(unknown))
         self.ax_, self.figure_ = ax, ax.figure

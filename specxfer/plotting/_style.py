@@ -209,6 +209,18 @@ def width_of(ax):
     return ax.get_window_extent().width / ax.get_figure(root=True).dpi
 
 
+def height_of(ax):
+    """Of the axes in inches, before the layout, which takes up to half of it."""
+    return ax.get_window_extent().height / ax.get_figure(root=True).dpi
+
+
+def tick_points():
+    """The size of the smallest text, in points."""
+    from matplotlib.font_manager import FontProperties
+
+    return FontProperties(size=TICK).get_size_in_points()
+
+
 def few_ticks(ax, size=0.6):
     """As many ticks of x as have room for numbers of so many inches."""
     ax.locator_params(axis="x", nbins=max(2, int(width_of(ax) / size)))
@@ -237,8 +249,7 @@ def mark_lines(ax, waves, names, color=BLACK):
     waves = np.asarray(waves, dtype=float)[order]
     at = (waves - lo) / (hi - lo)
     ax.vlines(waves, 0.93, 1, color=color, lw=0.8, transform=ax.get_xaxis_transform())
-    size = pyplot().rcParams["font.size"] * 0.7  # x-small
-    placed = spread_labels(at, 1.25 * size / (72 * width_of(ax)))
+    placed = spread_labels(at, 1.25 * tick_points() / (72 * width_of(ax)))
     if placed is None:
         return []
     return [

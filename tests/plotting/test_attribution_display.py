@@ -106,6 +106,12 @@ def test_results_of_attributions_are_taken(monkeypatch):
     assert calls[0][0][0] == "model"
     assert calls[0][1] == {"step": 0.1}
     assert not display.values.any()
+    twice = Spectra.concatenate([source, source.replace(flux=source.flux + 0.1)])
+    AttributionDisplay.from_estimator("model", twice, CERIUM, kind="contribution")
+    reference = calls[1][1]["reference"]
+    good = np.isfinite(source.flux[0])
+    np.testing.assert_allclose(reference[good], source.flux[0, good] + 0.05)
+    assert reference[~good] == 1
 
 
 def test_what_cannot_be_drawn_is_an_error():

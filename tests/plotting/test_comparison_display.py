@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from astropy.table import QTable, Table
+from astropy.table import QTable, Table, vstack
 
 from specxfer.plotting import ComparisonDisplay
 
@@ -58,6 +58,16 @@ def test_errors_far_below_the_noise_are_drawn_below_zero():
     table = comparison()
     table["rms"][0] = -0.002
     assert ComparisonDisplay.from_table(table).plot().ax_.get_xlim()[0] < -0.002
+
+
+def test_a_null_that_is_a_model_is_drawn_once():
+    table = comparison()
+    null = table[table["model"] == "two"]
+    null["rms"] = null["rms_null"]
+    null.replace_column("model", ["null"] * len(null))
+    display = ComparisonDisplay.from_table(vstack([table, null])).plot()
+    labels = [t.get_text() for t in display.figure_.legends[0].get_texts()]
+    assert labels == ["one", "two", "null"]
 
 
 def test_units_and_missing_values():

@@ -41,6 +41,8 @@ def test_bars_are_the_skills_side_by_side():
         "giants", "dwarfs", "not better than the null"]  # fmt: skip
     none = SkillDisplay.from_table(skills()).plot(intervals=False)
     assert not none.ax_.collections
+    bare = skills()["line", "domain", "skill", "skilful"]
+    assert not SkillDisplay.from_table(bare).plot().ax_.collections
 
 
 def test_what_is_not_known_is_marked_and_what_is_very_bad_is_cut():
@@ -87,7 +89,6 @@ def test_it_draws_where_it_is_told_to():
 
 def test_other_tables_are_refused():
     with pytest.raises(ValueError, match=r"\['skilful'\]"):
-        SkillDisplay.from_table(skills()["line", "domain", "skill", "skill_lo",
-                                         "skill_hi"])  # fmt: skip
+        SkillDisplay.from_table(skills()["line", "domain", "skill"])
     with pytest.raises(ValueError, match="empty"):
         SkillDisplay.from_table(skills()[:0])
