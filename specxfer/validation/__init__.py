@@ -1,0 +1,5 @@
+"""Is it real? What a translator has learnt, from where, and whether it is chance."""
+
+from specxfer.validation._null_test import null_test
+
+__all__ = ["null_test"]
