@@ -1,5 +1,6 @@
 """Is it real? What a translator has learnt, from where, and whether it is chance."""
 
+from specxfer.validation._leakage_test import leakage_test
 from specxfer.validation._null_test import null_test
 
-__all__ = ["null_test"]
+__all__ = ["leakage_test", "null_test"]

@@ -153,7 +153,7 @@ def null_test(
     >>> X, y, _ = make_paired_spectra(300, size="small", giant_fraction=1,
     ...                               random_state=0)
     >>> found = null_test(PCARidge(20), X, y, load_lines("galah", names="Ce II 4774"),
-    ...                   domains={"giant": X.meta["giant"]}, null="mean", cv=2)
+    ...                   null="mean", cv=2)
     >>> found["line", "n_stars", "skilful"].pprint()
        line    n_stars skilful
     ---------- ------- -------

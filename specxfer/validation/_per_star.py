@@ -129,10 +129,12 @@ def checked_pairs(X, y, domains, groups):
             "y is a plain array, and lines are in Å: give Spectra(flux, ivar, wave=…, "
             "medium=…)."
         )
-    if domains is None and isinstance(X, Spectra):
-        found = _checked_domains(None, y)
-        domains = found if set(found) != {"all"} else _checked_domains(None, X)
-    return _checked_domains(domains, y), star_codes(X, y, groups, len(y))
+    found = _checked_domains(domains, y)
+    if domains is None and set(found) == {"all"} and isinstance(X, Spectra):
+        found = _checked_domains(None, X)
+    if not isinstance(domains, dict):  # the rule's domains may be empty, not the user's
+        found = {name: mask for name, mask in found.items() if mask.any()}
+    return found, star_codes(X, y, groups, len(y))
 
 
 def seeds(random_state, n):

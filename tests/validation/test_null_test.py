@@ -168,6 +168,9 @@ def test_giants_and_dwarfs_by_the_labels_of_either_side():
             table["n_stars"], [meta["giant"].sum(), (~meta["giant"]).sum()]
         )
     assert_array_equal(tables[0]["p"], tables[1]["p"])
+    meta["giant"] = True  # no dwarfs: no row of theirs
+    table = null_test(LinearRegression(), X.replace(meta=meta), y, TOLD, **SETTINGS)
+    assert_array_equal(table["domain"], ["giant"])
 
 
 def test_stars_that_the_null_cannot_predict_are_left_out_of_both():
