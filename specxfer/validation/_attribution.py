@@ -177,7 +177,7 @@ def attribution(model, X, lines, *, reference=None, step=0.01, target=None):
     ...                               random_state=0)
     >>> model = PCARidge(20).fit(X, y)
     >>> found = attribution(model, X[:10], load_lines("galah", names="Ce II 4774"))
-    >>> list(found.top("Ce II 4774", 2, by="gradient")["nearest"])
+    >>> found.top("Ce II 4774", 2, by="gradient")["nearest"].tolist()
     ['Ce II 15785', 'Ce II 16376']
     """
     lines = checked_lines(lines)
