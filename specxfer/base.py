@@ -53,8 +53,11 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     knows its errors, ``_covariance_block(X)`` and ``_support_block(X)``. One that
     learns something from the source alone does so in ``_fit_source(source,
     sample_weight, given)``, which comes before ``_fit``; `given` tells whether these
-    are other spectra than X. What is checked, how rows are blocked, and what the
-    public methods return is settled here, once.
+    are other spectra than X. One that can differentiate what it predicts does so in
+    ``_gradient_block(X, weights)``: gradients of ``predict(X) @ weights``, with weights
+    of shape (n_pixels_out, m), by the flux of X, shape (n, m, n_features_in); 0 where
+    X is unknown. What is checked, how rows are blocked, and what the public methods
+    return is settled here, once.
 
     Attributes
     ----------
@@ -99,6 +102,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     _block_rows = 512  # rows that are predicted at a time
     _fit_source = None  # learns from the source alone, where a subclass has it
+    _gradient_block = None  # by the source's flux, where a subclass has it
     _change = None  # how spectra change with R, once a fit knows the target's
 
     # ------------------------------------------------------------------ fitting

@@ -16,7 +16,7 @@ from specxfer._grids import (
     galah_wave,
 )
 from specxfer.datasets._atoms import ELEMENTS
-from specxfer.datasets._population import N_NORMAL, N_UNIFORM, population
+from specxfer.datasets._population import N_NORMAL, N_UNIFORM, population, shifted
 from specxfer.datasets._reversing_layer import ReversingLayer
 from specxfer.datasets._spectrograph import Spectrograph
 from specxfer.lines import KEY_LINES, load_lines, window_pixels
@@ -42,6 +42,7 @@ def make_paired_spectra(
     target_wave=None,
     giant_fraction=0.5,
     heavy_scatter=True,
+    shift=None,
     repeats=0.0,
     snr_source=100,
     snr_target=80,
@@ -85,6 +86,11 @@ def make_paired_spectra(
     heavy_scatter : bool, default=True
         Whether s- and r-process abundances scatter. If not, each heavy element is a
         function of [Fe/H] and [α/Fe] and the source need not show it to be known.
+    shift : dict of str to float, optional
+        What is added to labels of every star, for stars that differ in nothing else:
+        ``{"ce_fe": 0.3}`` (dex), ``{"teff": 100}``. With ``s_process`` or
+        ``r_process`` the heavy elements change as they are made of both. Noise,
+        masks, velocities and all other labels stay what they are without.
     repeats : float, default=0
         Fraction of the stars with a second pair of spectra, in the row after the
         first, under the same id. There are then more than `n_stars` rows.
@@ -129,7 +135,8 @@ def make_paired_spectra(
     Raises
     ------
     ValueError
-        If a parameter is out of range or a grid does not increase.
+        If a parameter is out of range, a grid does not increase, or `shift` names what
+        is no label.
 
     Notes
     -----
@@ -165,6 +172,7 @@ def make_paired_spectra(
         bad_pixels=_pair(bad_pixels, "bad_pixels", 1),
     )  # fmt: skip
     labels, repeated = _stars(seed, n_stars, giant_fraction, heavy_scatter, repeats)
+    labels = shifted(labels, shift or {})
     simulation = _Simulation(seed, source, target, labels, repeated)
     blocks = range(0, n_stars, BLOCK)
     Parallel(n_jobs=n_jobs, require="sharedmem")(

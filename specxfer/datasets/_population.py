@@ -4,7 +4,7 @@ import numpy as np
 
 from specxfer.datasets._atoms import ELEMENTS, HEAVY, atoms
 
-__all__ = ["N_NORMAL", "N_UNIFORM", "population"]
+__all__ = ["N_NORMAL", "N_UNIFORM", "population", "shifted"]
 
 #: Random numbers that one star takes: fixed, so that switches change nothing else.
 N_NORMAL = 16 + len(ELEMENTS)
@@ -12,6 +12,9 @@ N_UNIFORM = 8
 
 S_SCATTER, R_SCATTER, OWN_SCATTER = 0.12, 0.12, 0.04  # dex
 S_RICH, R_RICH = 0.03, 0.03  # shares of stars strongly enhanced in either
+
+#: Labels beside [X/Fe] that can be changed on their own: spectra follow from them.
+SHIFTABLE = ("teff", "logg", "fe_h", "vmic", "vmac", "s_process", "r_process")
 
 VELOCITY_SPREAD = 40.0  # km/s, along the line of sight
 
@@ -92,12 +95,58 @@ def population(normal, uniform, *, giant_fraction=0.5, heavy_scatter=True):
         x_fe = per_alpha * alpha + per_fe * fe_h + scatter * own[element]
         labels[f"{element.lower()}_fe"] = x_fe + giant * DREDGED_UP.get(element, 0.0)
     labels["li_fe"] = _lithium(giant, teff, own["Li"]) - fe_h
-    share = dict(zip(ELEMENTS, atoms()["s_fraction"], strict=True))
     for element in HEAVY:
-        x_fe = np.log10(share[element] * 10**s + (1 - share[element]) * 10**r)
         own_scatter = OWN_SCATTER * heavy_scatter
-        labels[f"{element.lower()}_fe"] = x_fe + own_scatter * own[element]
+        x_fe = _captured(element, s, r) + own_scatter * own[element]
+        labels[f"{element.lower()}_fe"] = x_fe
     return labels
+
+
+def shifted(labels, shift):
+    """The same stars with some labels changed, and all else as it was.
+
+    Parameters
+    ----------
+    labels : dict of str to ndarray of shape (n,)
+        From `population`.
+    shift : dict of str to float
+        What is added to Teff, log g, [Fe/H], vmic, vmac or [X/Fe]; of ``s_process``
+        and ``r_process`` the heavy elements follow as they are made of both.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If a label does not exist or nothing would follow from it.
+    """
+    elements = [f"{e.lower()}_fe" for e in ELEMENTS if f"{e.lower()}_fe" in labels]
+    known = [*SHIFTABLE, *elements]
+    unknown = [name for name in shift if name not in known]
+    if unknown:
+        raise ValueError(f"shift names {unknown}; expected some of {known}.")
+    new = dict(labels)
+    for name, step in shift.items():
+        if not np.isfinite(step):
+            raise ValueError(f"shift of {name} is {step}; expected a finite number.")
+        new[name] = new[name] + step
+    if {"s_process", "r_process"} & set(shift):
+        for element in HEAVY:
+            before, after = (
+                _captured(element, of["s_process"], of["r_process"])
+                for of in (labels, new)
+            )
+            name = f"{element.lower()}_fe"
+            new[name] = new[name] + (after - before)
+    return new
+
+
+def _captured(element, s, r):
+    """[X/Fe] of a heavy element made in both processes."""
+    share = atoms()["s_fraction"][ELEMENTS.index(element)]
+    return np.log10(share * 10**s + (1 - share) * 10**r)
 
 
 def _composition(u, z_fe, z_alpha):

@@ -12,7 +12,7 @@ from specxfer.base import Translator
 from specxfer.linear._normal_equations import first_fit
 from specxfer.linear._penalties import free_intercept, listened_axes
 from specxfer.linear._pixel_ridge import OfPixelRidge
-from specxfer.linear._products import spread_of, with_products
+from specxfer.linear._products import gradient_of, spread_of, with_products
 from specxfer.linear._scores import BLOCK
 from specxfer.linear._spectral_pca import SpectralPCA
 from specxfer.linear._spectral_ridge import ALPHA, SpectralRidge
@@ -250,6 +250,12 @@ class PCARidge(OfPixelRidge, Translator):
         flux = self._ridge.predict(features, out if same else None)
         if not same:
             out[:] = flux
+
+    def _gradient_block(self, X, weights):
+        used = weights.any(axis=1)
+        coef = self.coef_[:, used].astype(float) @ weights[used]
+        by_scores = gradient_of(coef, self._source.scores(X), self._axes)
+        return self._source.gradient(X, by_scores)
 
     def _covariance_block(self, X):
         return self._ridge.covariance(*self._features(X))

@@ -74,6 +74,33 @@ def spread_of(scores, covariance, axes):
     return spread
 
 
+def gradient_of(coef, scores, axes):
+    """Gradients by the scores of ``with_products(...) @ coef``.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (k + q (q + 1) / 2, m)
+    scores : ndarray of shape (n, k)
+    axes : ndarray of shape (k, q)
+
+    Returns
+    -------
+    ndarray of shape (n, m, k)
+    """
+    (n, k), q = scores.shape, axes.shape[1]
+    of_scores = np.broadcast_to(coef[:k].T, (n, coef.shape[1], k))
+    if not q:
+        return of_scores
+    a, b = np.triu_indices(q)
+    square = np.zeros((q, q, coef.shape[1]))
+    square[a, b] = coef[k:]
+    square += square.transpose(1, 0, 2)  # t_a t_b by t_a and by t_b
+    m = leading(scores, axes)
+    held = np.abs(m) < REACH  # beyond their reach combinations stay as they are
+    by_leading = np.einsum("abj,nb->nja", square, m) * held[:, None]
+    return of_scores + by_leading @ axes.T
+
+
 def leading(scores, axes):
     """The combinations of scores that are multiplied, held within their reach."""
     return np.clip(rowwise_matmul(scores, np.ascontiguousarray(axes)), -REACH, REACH)

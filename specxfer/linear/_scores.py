@@ -81,6 +81,34 @@ class ScoreModel:
             return self._without_noise(X.flux, None, scores_only=True)
         return self.posterior(X)[0]
 
+    def gradient(self, X, by_scores):
+        """Gradients by the flux of what depends on it through the scores.
+
+        Scores are linear in the flux: ``u = S Lᵀ W (x − mean)``.
+
+        Parameters
+        ----------
+        X : Spectra in memory, shape (n, n_pixels)
+        by_scores : ndarray of shape (n, m, n_components)
+            Gradients by the scores.
+
+        Returns
+        -------
+        ndarray of shape (n, m, n_pixels)
+            0 at unknown pixels.
+        """
+        _, covariance, _ = self.posterior(X)
+        known = self._columns(X.weights()).astype(float)
+        misfit, loadings = self._columns(self.misfit), self._columns(self.loadings)
+        if X.has_noise:
+            weight = known / (1 + misfit * known)
+        else:
+            weight = known / (misfit + self._columns(self.noise)).astype(float)
+        out = np.zeros((*by_scores.shape[:2], X.shape[1]))
+        by_residual = np.matmul(by_scores, covariance) @ loadings.astype(float)
+        out[:, :, self.used] = by_residual * weight[:, None]
+        return out
+
     def truncated(self, n_components):
         """The model of the leading components: the others' variance is misfit.
 

@@ -11,6 +11,7 @@ from specxfer.preprocessing._resolution_matcher import (
 from specxfer.preprocessing._velocity_check import VelocityCheck
 from specxfer.preprocessing._velocity_shifter import VelocityShifter
 from specxfer.preprocessing._window_cropper import WindowCropper
+from specxfer.preprocessing._window_masker import WindowMasker
 
 __all__ = [
     "ContinuumNormalizer",
@@ -21,5 +22,6 @@ __all__ = [
     "VelocityCheck",
     "VelocityShifter",
     "WindowCropper",
+    "WindowMasker",
     "augment",
 ]

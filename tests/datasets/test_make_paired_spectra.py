@@ -262,3 +262,50 @@ def test_source_shows_the_s_process_in_giants_but_not_barium():
 def test_wrong_parameters_say_what_was_expected(wrong, match):
     with pytest.raises(ValueError, match=match):
         make_paired_spectra(**{"n_stars": 1, **OWN, **wrong})
+
+
+def test_a_shift_changes_the_labels_named_and_nothing_else():
+    settings = {"size": "small", "random_state": 4, "repeats": 0.5}
+    plain = make_paired_spectra(6, **settings)
+    barium = make_paired_spectra(6, **settings, shift={"ba_fe": 0.3})
+    for name in plain[0].meta.colnames:
+        step = 0.3 if name == "ba_fe" else 0
+        expected = np.asarray(plain[0].meta[name]) + step
+        np.testing.assert_allclose(barium[0].meta[name], expected)
+    assert same(plain[0], barium[0])  # the source has no barium line
+    changed = np.abs(barium[2].flux - plain[2].flux).max(axis=0) > 0.01
+    near = [np.abs(plain[2].wave - wave) < 1.5 for wave in (5853.67, 6496.90)]
+    assert changed.any()
+    assert not (changed & ~np.any(near, axis=0)).any()
+    # noise and masks are the same: y differs as the truth does
+    both = plain[1].valid() & barium[1].valid()
+    np.testing.assert_array_equal(plain[1].valid(), barium[1].valid())
+    quiet = both & (barium[2].flux == plain[2].flux)
+    assert quiet.any()
+    np.testing.assert_array_equal(plain[1].flux[quiet], barium[1].flux[quiet])
+
+
+def test_heavy_elements_follow_a_shift_of_the_s_process():
+    settings = {"size": "small", "random_state": 4}
+    plain, _, _ = make_paired_spectra(6, **settings)
+    rich, _, _ = make_paired_spectra(6, **settings, shift={"s_process": 0.3})
+    s, r = (np.asarray(plain.meta[f"{of}_process"]) for of in "sr")
+    for name, share in (("ba", 0.85), ("eu", 0.06), ("mg", 0)):
+        more = share * 10**s * 10**0.3 + (1 - share) * 10**r
+        expected = np.log10(more / (share * 10**s + (1 - share) * 10**r))
+        step = rich.meta[f"{name}_fe"] - plain.meta[f"{name}_fe"]
+        np.testing.assert_allclose(step, expected, atol=1e-12)
+    assert not same(plain, rich)
+
+
+@pytest.mark.parametrize(
+    ("shift", "match"),
+    [
+        ({"alpha": 0.1}, "expected some of"),
+        ({"Ba": 0.1}, "ba_fe"),
+        ({"ba_fe": np.nan}, "finite"),
+    ],
+)
+def test_shifts_that_mean_nothing(shift, match):
+    with pytest.raises(ValueError, match=match):
+        make_paired_spectra(1, **OWN, shift=shift)

@@ -10,6 +10,7 @@ from specxfer.preprocessing import (
     VelocityCheck,
     VelocityShifter,
     WindowCropper,
+    WindowMasker,
 )
 
 
@@ -54,6 +55,7 @@ def expected_failures(estimator):
         VelocityShifter(),
         WindowCropper(),
         WindowCropper(pixels=[0]),
+        WindowMasker(),
         Rebinner(),
         Rebinner(factor=3),
         ResolutionMatcherOnAnyGrid(),
