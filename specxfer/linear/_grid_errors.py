@@ -46,8 +46,6 @@ def _learnt_penalty(problem):
 def turned_back(problem):
     """The equations for the features as they were, not turned."""
     equations, k = problem.equations, len(problem.turn)
-    if not problem.learns:
-        return equations
     back = np.linalg.inv(problem.turn)
     upper = np.triu_indices(k)
     p = len(equations.gram)

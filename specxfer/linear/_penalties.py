@@ -31,7 +31,9 @@ def turned(u, star_weight, coef, deviation):
     mean = star_weight @ u[:, :-1] / total
     v = u[:, :-1] - mean
     gram = (v * star_weight[:, None]).T @ v
-    root = np.linalg.cholesky(gram + np.eye(len(gram)))
+    # a star's worth of each feature, so that features that hang together have a root
+    own = np.diag(gram) / total
+    root = np.linalg.cholesky(gram + np.diag(np.where(own > 0, own, 1)))
     deviation = np.where(deviation > 0, deviation, np.inf)
     heard = root.T @ coef[:-1] / deviation
     loud = heard @ heard.T
@@ -44,6 +46,31 @@ def turned(u, star_weight, coef, deviation):
     )
     turn[-1, :-1] = -mean @ turn[:-1, :-1]
     turn[-1, -1] = 1
+    return turn
+
+
+def rotated(u, star_weight):
+    """The features centred and rotated to their principal axes, (k, k).
+
+    A ridge penalty does not see a rotation, but leverages do: products of different
+    columns of ``u @ turn`` average out over the stars, as they must where leverages are
+    worked out from the diagonal alone.
+
+    Parameters
+    ----------
+    u : ndarray of shape (n, k)
+    star_weight : ndarray of shape (n,)
+
+    Returns
+    -------
+    ndarray of shape (k, k)
+    """
+    mean = star_weight @ u[:, :-1] / star_weight.sum()
+    v = u[:, :-1] - mean
+    axes = np.linalg.eigh((v * star_weight[:, None]).T @ v)[1][:, ::-1]
+    turn = np.eye(u.shape[1])
+    turn[:-1, :-1] = axes
+    turn[-1, :-1] = -mean @ axes
     return turn
 
 

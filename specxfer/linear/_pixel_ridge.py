@@ -19,6 +19,7 @@ from specxfer.linear._penalties import (
     chosen_alpha,
     free_intercept,
     learnt_penalty,
+    rotated,
     turned,
 )
 from specxfer.linear._residuals import SharedResiduals, few_stars, leave_one_star_out
@@ -186,7 +187,7 @@ class Problem:
         learns = isinstance(alpha, str)
         penalty = free_intercept(k, 1.0 if learns else np.median(alpha))[:, 0]
         sums = PixelSums.of(y, star_weight) if sums is None else sums
-        turn, scatter = np.eye(k), np.zeros(p, y.dtype)
+        turn, scatter = rotated(u, star_weight), np.zeros(p, y.dtype)
         if learns or y.has_noise or change is not None:
             scatter, coef, deviation = first_fit(u, y, sums, star_weight, penalty)
             if change is not None:

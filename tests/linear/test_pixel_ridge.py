@@ -24,7 +24,7 @@ def fitted(features, truth, rng, alpha, noise=0.02):
     y = Spectra(
         y, np.full(y.shape, noise**-2), wave=5000.0 + np.arange(P), medium="air"
     )
-    no_spread = np.zeros((K, K))
+    no_spread = np.zeros((features.shape[1], features.shape[1]))
     seed = np.random.RandomState(0)
     stars = np.arange(N)
     return fit_pixel_ridge(features, no_spread, y, np.ones(N), stars, alpha, 0, seed)[0]
@@ -160,3 +160,14 @@ def test_errors_of_coefficients_run_together_where_scatter_does(rng):
     gained = far.functional_variance(width) - near.functional_variance(width)
     alone = (far.variance() - near.variance()).sum()
     assert gained > 50 * alone
+
+
+def test_scatter_does_not_hang_on_how_features_are_correlated(rng):
+    """A polynomial's terms are; a ridge of fixed penalty keeps them as they are."""
+    x = rng.uniform(1, 2, N)
+    features = np.column_stack([x**k for k in range(1, 9)])  # > 20 stars each
+    features /= features.std(axis=0)
+    scatter = 0.01 * rng.standard_normal((N, P))
+    truth = 0.9 + 0.05 * (x[:, None] - 1.5) ** 2 + scatter
+    ridge = fitted(features, truth, rng, 1e-3, noise=0.005)
+    np.testing.assert_allclose(np.sqrt(ridge.scatter.mean()), 0.01, rtol=0.05)
