@@ -31,9 +31,9 @@ def turned(u, star_weight, coef, deviation):
     mean = star_weight @ u[:, :-1] / total
     v = u[:, :-1] - mean
     gram = (v * star_weight[:, None]).T @ v
-    # a star's worth of each feature, so that features that hang together have a root
-    own = np.diag(gram) / total
-    root = np.linalg.cholesky(gram + np.diag(np.where(own > 0, own, 1)))
+    # a star's worth, so that features that hang together have a root
+    own = np.trace(gram) / (total * len(gram)) or 1.0
+    root = np.linalg.cholesky(gram + own * np.eye(len(gram)))
     deviation = np.where(deviation > 0, deviation, np.inf)
     heard = root.T @ coef[:-1] / deviation
     loud = heard @ heard.T
