@@ -132,6 +132,29 @@ class LowRankCovariance:
             self.line,
         )
 
+    def times(self, factor):
+        """The covariance of errors that are larger by a factor in each pixel.
+
+        Parameters
+        ----------
+        factor : ndarray of shape (n_pixels,) or (n_spectra, n_pixels)
+            With one factor for all spectra they go on sharing their basis; else each
+            has a `scale`.
+
+        Returns
+        -------
+        LowRankCovariance
+        """
+        factor = np.asarray(factor, self.basis.dtype)
+        changed = {"diagonal": self.diagonal * factor**2}
+        if factor.ndim == 1:
+            changed["basis"] = self.basis * factor
+            if self.line is not None:
+                changed["line_std"] = self.line_std * factor
+        else:
+            changed["scale"] = factor if self.scale is None else self.scale * factor
+        return replace(self, **changed)
+
     def functional_variance(self, weights):
         """Variance of weighted sums of pixels, such as equivalent widths.
 
@@ -390,6 +413,20 @@ class BandedCovariance:
         ]
         with np.errstate(invalid="ignore"):
             return np.stack(lags, axis=-1) / lags[0][..., None]
+
+    def times(self, factor):
+        """The covariance of errors that are larger by a factor in each pixel.
+
+        Parameters
+        ----------
+        factor : ndarray of shape (n_pixels,) or (n_spectra, n_pixels)
+
+        Returns
+        -------
+        BandedCovariance
+        """
+        ivar = (self.ivar / np.asarray(factor) ** 2).astype(self.ivar.dtype)
+        return replace(self, ivar=ivar)
 
     def functional_variance(self, weights):
         """Variance of weighted sums of pixels, such as equivalent widths.

@@ -53,6 +53,17 @@ def every_dense(cov):
     return np.array([dense(cov, i) for i in range(len(cov))])
 
 
+@pytest.mark.parametrize("shape", [(P,), (N, P)])
+def test_errors_that_are_larger_by_a_factor(cov, rng, shape):
+    factor = rng.uniform(0.5, 2, shape)
+    each = np.broadcast_to(factor, (N, P))
+    expected = every_dense(cov) * each[:, :, None] * each[:, None, :]
+    np.testing.assert_allclose(every_dense(cov.times(factor)), expected)
+    if shape == (P,):
+        again = cov[1:].times(factor)
+        assert again.shares_basis(cov[:1].times(factor))
+
+
 def test_variance_is_the_diagonal(cov):
     expected = np.diagonal(every_dense(cov), axis1=1, axis2=2)
     np.testing.assert_allclose(cov.variance(), expected, rtol=1e-5)
