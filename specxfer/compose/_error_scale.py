@@ -50,14 +50,15 @@ def excess_sums(difference, std, noise, used):
     Returns
     -------
     top, bottom : ndarray of shape (n, m)
-        With Σ top / Σ bottom the squared ratio of error and stated error: weighted as
-        is best for Gaussian errors of the size that is stated.
+        With Σ top / Σ bottom the squared ratio of error and stated error. Each term is
+        weighted by its own expected variance, so that stars of strong lines, whose
+        errors are large, do not decide alone.
     """
     variance = np.where(used, std, 0).astype(float) ** 2
     noise = np.where(used, noise, 0)
     squared = np.where(used, difference, 0).astype(float) ** 2
     total = np.where(used, variance + noise, 1)
-    weight = variance / np.maximum(total, np.finfo(float).tiny) ** 2
+    weight = 1 / np.maximum(total, np.finfo(float).tiny)
     return weight * (squared - noise), weight * variance
 
 
