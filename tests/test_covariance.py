@@ -262,6 +262,12 @@ def dense_banded(cov, i):
     return full
 
 
+def test_dense_is_the_matrix(cov, banded):
+    np.testing.assert_allclose(cov.dense(), every_dense(cov), rtol=1e-12)
+    every = np.array([dense_banded(banded, i) for i in range(N)])
+    np.testing.assert_allclose(banded.dense(), every, rtol=1e-12, atol=1e-15)
+
+
 def test_banded_sums_are_those_of_the_dense_matrix(banded, rng):
     every = np.array([dense_banded(banded, i) for i in range(N)])
     assert np.linalg.eigvalsh(every).min() > -1e-12

@@ -127,10 +127,8 @@ def leakage_test(
     ...                               random_state=0)
     >>> found = leakage_test(PCARidge(20), X, y, load_lines("galah", "Ce"), cv=2,
     ...                      mode="predict")
-    >>> found["line", "skilful", "fall"].pprint()
-       line    skilful fall
-    ---------- ------- ----
-    Ce II 4774    True 0.68
+    >>> bool(found["skilful"][0]), bool(found["fall"][0] > 0.5)
+    (True, True)
     """
     lines = checked_lines(lines)
     domains, stars = checked_pairs(X, y, domains, groups)
