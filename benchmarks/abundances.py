@@ -91,7 +91,7 @@ def main(data, n_train=6000, n_components=60):
     X_test = world.test(100, 0)
     y_test = world._target[world._test]
     y = y.replace(meta=catalogue(y.meta, np.random.default_rng(7)))
-    X = X.replace(meta=X.meta[list(LABELS) + ["giant"]])
+    X = X.replace(meta=X.meta[[*LABELS, "giant"]])
     truth = np.column_stack([X_test.meta[f"{e}_fe"] for e in ELEMENTS])
     start = time.perf_counter()
     model = AbundanceRegressor(PCARidge(n_components), ELEMENTS, labels=LABELS)

@@ -13,7 +13,7 @@ __all__ = ["KernelTerms", "PolynomialTerms", "chosen_terms", "standardised"]
 
 LENGTHS = (0.5, 1.0, 2.0, 4.0)  # of the kernel, times the root of the number of labels
 DEGREES = (1, 2, 3)
-MOST_TERMS = 400
+MOST_TERMS = 150  # a long kernel holds the quadratic of many labels
 N_LANDMARKS = 500
 N_KERNEL = 120  # kernel components, at most
 FAINT = 1e-8  # of the largest eigenvalue
