@@ -6,18 +6,19 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from sklearn.preprocessing import PolynomialFeatures
 
-from specxfer.linear._pixel_ridge import fit_pixel_ridge
+from specxfer.linear._pixel_ridge import Problem
 from specxfer.model_selection import StarKFold
 
 __all__ = ["KernelTerms", "PolynomialTerms", "chosen_terms", "standardised"]
 
-LENGTHS = (0.5, 1.0, 2.0, 4.0)  # of the kernel, times the root of the number of labels
+LENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the kernel, over the norm of the relevances
 DEGREES = (1, 2, 3)
 MOST_TERMS = 150  # a long kernel holds the quadratic of many labels
 N_LANDMARKS = 500
 N_KERNEL = 120  # kernel components, at most
 FAINT = 1e-8  # of the largest eigenvalue
-CV_STARS, CV_PIXELS, CV_FOLDS = 3000, 200, 3
+CV_STARS, CV_PIXELS, CV_FOLDS = 2000, 100, 3
+LEAST = 0.03  # relevance of a label, at least
 REACH = 5.0  # deviations beyond which labels are taken as this
 
 
@@ -61,8 +62,12 @@ class KernelTerms:
     Parameters
     ----------
     landmarks : ndarray of shape (n_landmarks, n_labels)
+        Times the relevance of each label.
+    relevance : ndarray of shape (n_labels,)
+        What standardised labels are multiplied with: those that change spectra little
+        are far from making stars unlike.
     length : float
-        Of the kernel, in standard deviations of the labels.
+        Of the kernel.
     to_terms : ndarray of shape (n_landmarks, n_components)
 
     References
@@ -74,31 +79,37 @@ class KernelTerms:
     >>> import numpy as np
     >>> from specxfer.baselines._label_terms import KernelTerms
     >>> z = np.linspace(-1, 1, 30)[:, None]
-    >>> KernelTerms.of(z, 0.5)(z).shape[0]
+    >>> KernelTerms.of(z, np.ones(1), 0.5)(z).shape[0]
     30
     """
 
     landmarks: np.ndarray
+    relevance: np.ndarray
     length: float
     to_terms: np.ndarray
 
     @classmethod
-    def of(cls, landmarks, length):
-        """With the components that landmarks have."""
+    def of(cls, landmarks, relevance, length):
+        """With the components that landmarks, of standardised labels, have."""
+        landmarks = np.clip(landmarks, -REACH, REACH) * relevance
         kernel = np.exp(-0.5 * cdist(landmarks, landmarks, "sqeuclidean") / length**2)
         values, vectors = np.linalg.eigh(kernel)
         kept = np.flatnonzero(values > FAINT * values[-1])[::-1][:N_KERNEL]
-        return cls(landmarks, length, vectors[:, kept] / np.sqrt(values[kept]))
+        return cls(
+            landmarks, relevance, length, vectors[:, kept] / np.sqrt(values[kept])
+        )
 
     def __call__(self, z):
         """Terms of standardised labels (n, n_labels)."""
         z = np.clip(z, -REACH, REACH)
-        kernel = np.exp(-0.5 * cdist(z, self.landmarks, "sqeuclidean") / self.length**2)
+        square = cdist(z * self.relevance, self.landmarks, "sqeuclidean")
+        kernel = np.exp(-0.5 * square / self.length**2)
         components = kernel @ self.to_terms * np.sqrt(len(self.landmarks))
         return np.column_stack([z, components])
 
     def __str__(self):
-        return f"Gaussian kernel of length {self.length:.2g}"
+        relevance = np.array2string(self.relevance, precision=2, suppress_small=True)
+        return f"Gaussian kernel of length {self.length:.2g}, relevance {relevance}"
 
 
 def chosen_terms(z, y, weight, stars, rng):
@@ -118,15 +129,15 @@ def chosen_terms(z, y, weight, stars, rng):
     PolynomialTerms or KernelTerms
     """
     order = rng.permutation(len(z))
-    candidates = _candidates(z, z[order[:N_LANDMARKS]])
     rows = np.sort(order[:CV_STARS])
     groups = np.unique(stars[rows], return_inverse=True)[1]
     n_folds = min(CV_FOLDS, groups.max() + 1)
     if n_folds < 2:
-        return candidates[0]
+        return PolynomialTerms(1)
     some = y[rows].load()
     some = some[:, _telling_pixels(some, rng)]
-    judge = _Judge(some, weight[rows], groups)
+    judge = _Judge(some, weight[rows])
+    candidates = _candidates(z, z[order[:N_LANDMARKS]], judge.relevance(z[rows]))
     folds = [*StarKFold(n_folds).split(z[rows], groups=groups)]
     errors = np.array(
         [sum(judge(terms(z[rows]), *fold) for fold in folds) for terms in candidates]
@@ -140,15 +151,18 @@ def chosen_terms(z, y, weight, stars, rng):
     )
 
 
-def _candidates(z, landmarks):
+def _candidates(z, landmarks, relevance):
     n, n_labels = z.shape
     found = []
     for degree in DEGREES:
         terms = PolynomialTerms(degree)
         if degree == 1 or terms(z[:1]).shape[1] <= min(MOST_TERMS, n // 3):
             found.append(terms)
-    for length in LENGTHS:
-        found.append(KernelTerms.of(landmarks, length * np.sqrt(n_labels)))
+    alike = np.ones(n_labels)
+    for weights in (alike, relevance) if n_labels > 1 else (alike,):
+        size = np.sqrt((weights**2).sum())
+        for length in LENGTHS:
+            found.append(KernelTerms.of(landmarks, weights, length * size))
     return found
 
 
@@ -172,18 +186,27 @@ def _moments(y):
 class _Judge:
     """Squared errors of stars left out, with weights that are the same for all."""
 
-    def __init__(self, y, weight, stars):
-        self.y, self.weight, self.stars = y, weight, stars
-        w, self.flux, variance = _moments(y)
+    def __init__(self, y, weight):
+        self.y, self.weight = y, weight
+        w, self.flux, self.variance = _moments(y)
         if y.has_noise:  # stars of little noise must not rule
-            w = w / (1 + w * np.maximum(variance, 0))
+            w = w / (1 + w * np.maximum(self.variance, 0))
         self.w = w * weight[:, None]
+
+    def relevance(self, z):
+        """How much each label changes spectra, the most relevant 1."""
+        coef = self._coef(z, np.arange(len(z)))[:-1]
+        typical = np.sqrt(np.maximum(self.variance, 1e-12))
+        effect = np.sqrt(((coef / typical) ** 2).mean(axis=1))
+        return np.maximum(effect / max(effect.max(), 1e-12), LEAST)
 
     def __call__(self, u, train, test):
         """Of each pixel, for features u (n, k)."""
-        none = np.zeros((u.shape[1], u.shape[1]))
-        of = np.unique(self.stars[train], return_inverse=True)[1]
-        y, weight = self.y[train], self.weight[train]
-        ridge, _ = fit_pixel_ridge(u[train], none, y, weight, of, "auto", 0, None)
-        left = self.flux[test] - ridge.predict(u[test])
+        coef = self._coef(u, train)
+        left = self.flux[test] - u[test] @ coef[:-1] - coef[-1]
         return (self.w[test] * left**2).sum(axis=0)
+
+    def _coef(self, u, train):
+        """Coefficients of the features, and of 1, with learnt penalties."""
+        problem = Problem.of(u[train], self.y[train], self.weight[train], "auto")
+        return problem.turn @ problem.equations.solve(problem.learnt())[0]
