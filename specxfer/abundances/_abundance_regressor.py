@@ -93,8 +93,9 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
     there, ``e_ba_fe`` and ``flag_ba_fe``, in upper or lower case. Labels with a flag
     other than 0, without an error where others have one, or NaN carry no weight.
 
-    Features are the equivalent widths, their squares, their products with the stellar
-    parameters, and functions of the parameters alone as the null has them. Penalties
+    Features are the equivalent widths of all lines; of the element's own lines (all, if
+    windows come without an element) their squares and their products with the stellar
+    parameters; and functions of the parameters alone, as the null has them. Penalties
     are learnt from the data. As translated widths are posterior means, a regression on
     them is calibrated without a correction for their errors: errors of a predicted
     width are independent of it (Berkson 1950, JASA 45, 164), and only widen the
@@ -207,6 +208,7 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
         self.models_, judged = {}, []
         usable = np.isfinite(labels).all(axis=1) & np.isfinite(found["ew"]).all(axis=1)
         for element, (x_fe, error) in catalogue.items():
+            own = np.array([_is_of(element, line) for line in self.lines_])
             for domain, mask in domains.items():
                 rows = np.flatnonzero(mask & usable & np.isfinite(x_fe))
                 if len(rows) < FEWEST:
@@ -215,6 +217,7 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
                     labels[rows],
                     found["ew"][rows],
                     found["covariance"][rows],
+                    own,
                     x_fe[rows],
                     None if error is None else error[rows],
                     np.unique(stars[rows], return_inverse=True)[1],
@@ -376,6 +379,7 @@ class _Data:
     labels: np.ndarray
     widths: np.ndarray
     spread: np.ndarray
+    own: np.ndarray
     x_fe: np.ndarray
     error: np.ndarray | None
     stars: np.ndarray
@@ -384,21 +388,21 @@ class _Data:
         error = None if self.error is None else self.error[rows]
         stars = np.unique(self.stars[rows], return_inverse=True)[1]
         return _Data(
-            self.labels[rows], self.widths[rows], self.spread[rows],
+            self.labels[rows], self.widths[rows], self.spread[rows], self.own,
             self.x_fe[rows], error, stars,
         )  # fmt: skip
 
     def without_spectrum(self):
         """What the null is given."""
         return _Data(
-            self.labels, self.widths[:, :0], self.spread[:, :0, :0],
+            self.labels, self.widths[:, :0], self.spread[:, :0, :0], self.own[:0],
             self.x_fe, self.error, self.stars,
         )  # fmt: skip
 
     def fitted(self, seed, terms=None):
         return ElementModel.fitted(
-            self.labels, self.widths, self.spread, self.x_fe, self.error, self.stars,
-            seed, terms,
+            self.labels, self.widths, self.spread, self.own, self.x_fe, self.error,
+            self.stars, seed, terms,
         )  # fmt: skip
 
     def predicted(self, model):
@@ -429,6 +433,11 @@ def _check_spectra(*spectra):
             f"X has {len(spectra[0])} spectra and y {len(spectra[1])}: give the same "
             "stars in the same order."
         )
+
+
+def _is_of(element, line):
+    """Whether a line is the element's; windows that do not say are everybody's."""
+    return getattr(line, "element", element).lower() == element.lower()
 
 
 def _domains(*spectra):

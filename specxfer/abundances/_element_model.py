@@ -23,6 +23,8 @@ class ElementModel:
     ----------
     label_mean, label_scale : ndarray of shape (n_labels,)
     width_mean, width_scale : ndarray of shape (n_lines,)
+    own : ndarray of bool of shape (n_lines,)
+        Which lines are the element's.
     terms : PolynomialTerms, KernelTerms or None
         Functions of the labels.
     ridge : PixelRidge
@@ -32,11 +34,12 @@ class ElementModel:
     label_scale: np.ndarray
     width_mean: np.ndarray
     width_scale: np.ndarray
+    own: np.ndarray
     terms: object
     ridge: PixelRidge | None = None
 
     @classmethod
-    def fitted(cls, labels, widths, spread, x_fe, error, stars, seed, terms=None):
+    def fitted(cls, labels, widths, spread, own, x_fe, error, stars, seed, terms=None):
         """Fit to stars of which every value is known.
 
         Parameters
@@ -46,6 +49,7 @@ class ElementModel:
             mÅ; without columns for a null.
         spread : ndarray of shape (n, n_lines, n_lines)
             Covariance of the widths.
+        own : ndarray of bool of shape (n_lines,)
         x_fe : ndarray of shape (n,)
             dex.
         error : ndarray of shape (n,) or None
@@ -61,7 +65,9 @@ class ElementModel:
         ElementModel
         """
         weight = np.ones(len(labels))
-        model = cls(*standardised(labels, weight), *standardised(widths, weight), terms)
+        model = cls(
+            *standardised(labels, weight), *standardised(widths, weight), own, terms
+        )
         ivar = None if error is None else (1 / error**2)[:, None]
         y = Spectra(x_fe[:, None] + LIFT, ivar, wave=None, medium=None)
         if model.terms is None and labels.shape[1]:
@@ -108,15 +114,17 @@ class ElementModel:
     def _features(self, labels, widths):
         """Features (n, k), and how they change with standardised widths (n, k, m).
 
-        Functions of the labels, the widths, their squares (lines saturate), and their
-        products with labels (the curve of growth depends on the atmosphere).
+        Functions of the labels; all widths; and of the element's own lines the squares
+        (lines saturate) and the products with labels (the curve of growth depends on
+        the atmosphere).
         """
         z = self._standard(labels)
         w = (widths - self.width_mean) / self.width_scale
         n, m = w.shape
         eye = np.broadcast_to(np.eye(m), (n, m, m))
         within = np.clip(w, -REACH, REACH)
-        slope = (within == w)[:, :, None] * eye
+        slope = ((within == w)[:, :, None] * eye)[:, self.own]
+        within = within[:, self.own]
         parts, changes = [w, within**2], [eye, 2 * within[:, :, None] * slope]
         for column in np.clip(z, -REACH, REACH).T:
             parts.append(within * column[:, None])
