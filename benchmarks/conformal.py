@@ -82,8 +82,14 @@ def width_ratios(spectra, truth, lines, mask):
     return np.sqrt(np.mean((((measured - true) / stated)[mask]) ** 2, axis=0))
 
 
-def judge(name, model, by_line, world, y, X, label):
-    """Print a row for each domain; whether all bars are met."""
+def verdict(met, has_bar=True):
+    """What to print."""
+    return ("met" if met else "MISSED") if has_bar else ""
+
+
+def judge(name, model, by_line, world, y, X, snr):
+    """Print a row for each domain; which bars are met."""
+    label, has_bar = f"at {snr}", snr == 100
     lines, truth = world.lines, world.truth
     observed = {}
     for level in LEVELS:
@@ -101,18 +107,18 @@ def judge(name, model, by_line, world, y, X, label):
         n = int(mask.sum())
         shares = [observed[domain, level] for level in LEVELS]
         met += [is_met(share, level, n) for share, level in zip(shares, LEVELS)]
-        verdict = "met" if all(met[-2:]) else "MISSED"
+        within = all(met[-2:])
         ratios = [width_ratios(s, truth, lines, mask) for s in spectra]
         met.append(abs(ratios[1].mean() - 1) <= BAR_WIDTHS)
         worst = [r[np.abs(np.log(r)).argmax()] for r in ratios]
         print(
             f"{name:12} {label:10} {domain:6}",
             *(f"{100 * share:6.1f}" for share in shares),
-            f" {verdict:6}",
+            f" {verdict(within, has_bar):6}",
             *(f"{100 * f[domain, level]:6.1f}" for f in free for level in LEVELS),
             " ",
             *(f"{r.mean():5.2f} {w:5.2f}" for r, w in zip(ratios, worst)),
-            f" {'met' if met[-1] else 'MISSED'}",
+            f" {verdict(met[-1], has_bar)}",
             flush=True,
         )
     return met
@@ -133,8 +139,10 @@ def observed_widths(world, y, resolution):
             ratio = width_ratios(spectra, true, world.lines, known)
             met.append(abs(ratio.mean() - 1) <= BAR_WIDTHS)
             worst = ratio[np.abs(np.log(ratio)).argmax()]
-            verdict = "met" if met[-1] else "MISSED"
-            print(f"{name:18} {domain:6} {ratio.mean():5.2f} {worst:5.2f}  {verdict}")
+            print(
+                f"{name:18} {domain:6} {ratio.mean():5.2f} {worst:5.2f} ",
+                verdict(met[-1]),
+            )
     return met
 
 
@@ -160,7 +168,7 @@ def main(data, n_components=60, full=False):
         ).calibrate(X[held_out], Y[held_out])
         for snr in (100, 30):
             X_test = world.test(snr, 0)
-            found = judge(name, model, by_line, world, y, X_test, f"at {snr}")
+            found = judge(name, model, by_line, world, y, X_test, snr)
             met += found if snr == 100 else []
         print(f"# {time.perf_counter() - start:.0f} s", flush=True)
     print(

@@ -203,35 +203,37 @@ def _posterior(prior, observed):
         With a `scale`.
     """
     covariance, dtype = prior.covariance, prior.dtype
-    if not isinstance(covariance, LowRankCovariance) or covariance.scale is not None:
+    if not isinstance(covariance, LowRankCovariance):
         seen = "unknown" if covariance is None else covariance.form
         raise TypeError(
             f"the covariance of the translation is {seen}; expected a "
-            "LowRankCovariance, low rank + diagonal with one basis for all spectra."
+            "LowRankCovariance, low rank + diagonal."
         )
+    # in units of the scale, if there is one, spectra share the basis
+    unit = dtype.type(1) if covariance.scale is None else covariance.scale.astype(dtype)
     expected = np.isfinite(prior.flux) & np.isfinite(covariance.diagonal)
     expected &= np.isfinite(covariance.basis).all(axis=0)
-    variance = covariance.diagonal
+    variance = covariance.diagonal / unit**2
     if covariance.line is not None:  # what the pixels of a line share counts as theirs
         variance = variance + (covariance.amplitude * covariance.line_std) ** 2
     variance = np.where(expected, variance, 0).astype(dtype)
     basis = np.where(np.isfinite(covariance.basis), covariance.basis, 0)
     weights = observed.weights() / _excess(observed)
     seen = expected & (weights > 0)
-    weights = np.where(seen, weights, 0)
-    difference = np.where(seen, observed.flux - prior.flux, 0)
+    weights = np.where(seen, weights * unit**2, 0)
+    difference = np.where(seen, (observed.flux - prior.flux) / unit, 0)
     kept = 1 / (1 + variance * weights)  # s: the share of the translation
     own = covariance.amplitude, covariance.scaled
     coefficients, core = _condition(
         basis, covariance.core, weights * kept, difference, *own
     )
     along = _along(coefficients, basis.astype(dtype), *own)
-    flux = prior.flux + kept * along + (1 - kept) * difference
+    flux = prior.flux + unit * (kept * along + (1 - kept) * difference)
     with np.errstate(divide="ignore"):
         noise = np.where(observed.valid(), 1 / observed.weights(), np.nan)
     flux = np.where(expected, flux, np.where(np.isnan(noise), np.nan, observed.flux))
-    diagonal = np.where(expected, variance * kept, noise)
-    kept = np.where(expected, kept, 0)
+    diagonal = np.where(expected, variance * kept * unit**2, noise)
+    kept = np.where(expected, kept * unit, 0)
     return flux.astype(dtype), LowRankCovariance(
         core.astype(covariance.core.dtype),
         basis,

@@ -39,6 +39,11 @@ class CalibratedTranslator(MetaTranslator):
     def _calibrate(self, X, y, random):
         y = as_target(y)
         rows = one_of_each_star(X, y, random)
+        if not len(rows):
+            raise ValueError(
+                "no star to calibrate with has a valid pixel on both sides: X or y is "
+                "masked everywhere (NaN or ivar 0)."
+            )
         X, y = rows_of(X, rows), y[rows]
         self.n_pixels_out_ = y.shape[1]
         masks = self._masks(X, None)
@@ -61,10 +66,8 @@ class CalibratedTranslator(MetaTranslator):
         log_ivar, n_valid = np.zeros((2, y.shape[1]))
         predicted = np.zeros(y.shape[1], bool)
         for part, block in y.iter_blocks(BLOCK):
-            x, at = (
-                rows_of(X, np.arange(part.start, part.stop)),
-                resolution_of(self.estimator_, block),
-            )
+            x = rows_of(X, np.arange(part.start, part.stop))
+            at = resolution_of(self.estimator_, block)
             flux, std = predict_std(self.estimator_, x, resolution=at)
             predicted |= np.isfinite(flux).any(axis=0)
             good = block.valid() & np.isfinite(flux) & np.isfinite(std)
@@ -172,7 +175,7 @@ class CalibratedTranslator(MetaTranslator):
         return {k: masks.get(k, np.zeros(n, bool)) for k in names}
 
     def _of_stars(self, values, X):
-        """What applies to each star: the largest of its domains'; (n, …) or (1, …)."""
+        """What applies to each star, (n, …), the largest of its domains'; or to all."""
         if self.domains_ == ["all"] and self.domains is None:
             return values[0]
         masks = self._masks(X, self.domains_)

@@ -267,13 +267,10 @@ class ConformalTranslator(CalibratedTranslator):
         if self.per == "line" and self.lines is None:
             raise ValueError('per="line" needs lines=: those to calibrate.')
         levels = np.atleast_1d(np.asarray(self.levels, dtype=float))
-        if (
-            levels.ndim != 1
-            or not len(levels)
-            or not ((levels > 0) & (levels < 1)).all()
-        ):
+        inside = (levels > 0) & (levels < 1)
+        if levels.ndim != 1 or not len(levels) or not inside.all():
             raise ValueError(
-                f"levels are {self.levels}; expected shares within 0 to 1."
+                f"levels are {self.levels}; expected shares between 0 and 1."
             )
         self._levels = tuple(levels.tolist())
 

@@ -93,7 +93,7 @@ def error_factors(top, bottom):
     error = np.where(known, np.maximum(error, 1e-12), np.inf)
     between = 0.0
     if known.sum() > 1 and len(top) > 1:
-        weight = 1 / error[known] ** 2
+        weight = total[known] ** 2  # not by the errors: these follow the estimates
         spread = weight * ((each[known] - mean) ** 2 - error[known])
         between = max(spread.sum() / weight.sum(), 0)
     square = mean + between / (between + error) * (each - mean)

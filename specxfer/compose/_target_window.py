@@ -123,7 +123,9 @@ class TargetWindow(MetaTranslator):
             self.windows, self.pixels, self.pad, *grid[:2], self.n_pixels_out_
         )
         routed = self._route("fit", sample_weight, fit_params)
-        self.estimator_ = clone(self.estimator).fit(X, self._windows_of(y), **routed)
+        cropped = self._windows_of(y)
+        self._chips = self._chips_of(cropped)
+        self.estimator_ = clone(self.estimator).fit(X, cropped, **routed)
         self._take_features()
         return self
 
@@ -135,6 +137,15 @@ class TargetWindow(MetaTranslator):
         else:
             y = as_spectra(y, self.wave, self.medium, name="y")
         return y.wave, y.medium, None if y.wave is None else y.chip, y.shape[1]
+
+    def _chips_of(self, cropped):
+        """The chip of each that the windows have: a window may look like one."""
+        if self.chip_out_ is None:
+            return None
+        chip = self.chip_out_[self.pixels_]
+        if not isinstance(cropped, Spectra) or cropped.wave is None:
+            return np.unique(chip)
+        return chip[np.unique(cropped.chip, return_index=True)[1]]
 
     def _crop(self, y):
         self._check_target(y)
@@ -194,13 +205,13 @@ class TargetWindow(MetaTranslator):
         """Of the chips that have a window."""
         if np.ndim(resolution) < 2 or self.chip_out_ is None:
             return resolution
-        return np.asarray(resolution)[:, np.unique(self.chip_out_[self.pixels_])]
+        return np.asarray(resolution)[:, self._chips]
 
     def _expand_resolution(self, resolution):
         if resolution is None or resolution.ndim == 1:
             return resolution
         full = np.full((len(resolution), self.chip_out_[-1] + 1), np.nan)
-        full[:, np.unique(self.chip_out_[self.pixels_])] = resolution
+        full[:, self._chips] = resolution
         return full
 
     def _expand_covariance(self, covariance):

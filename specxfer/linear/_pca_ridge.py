@@ -109,6 +109,11 @@ class PCARidge(OfPixelRidge, Translator):
     taken off the observed flux. Knowing it needs no more coefficients, and neither
     sharpens nor smooths noise.
 
+    `support` is the largest of three measures, each over what 99.9% of the training
+    stars stay within: the misfit of the source's components over all pixels, that in
+    the worst four pixels side by side, where emission shows, and the distance of the
+    scores from the mean star's.
+
     References
     ----------
     Tipping & Bishop 1999, J. R. Stat. Soc. B 61, 611; Hoerl & Kennard 1970,
@@ -186,7 +191,7 @@ class PCARidge(OfPixelRidge, Translator):
         self._axes = np.zeros((self.n_components_, 0))
         if self.n_products:
             self._axes = self._listened(X, y, sample_weight)
-        features, spread, chi2 = self._training_features(X, sample_weight)
+        features, spread, misfits = self._training_features(X, sample_weight)
         ridge = SpectralRidge(
             self.alpha,
             select=self.select,
@@ -202,7 +207,8 @@ class PCARidge(OfPixelRidge, Translator):
         self._ridge, self.alpha_ = ridge._ridge, ridge.alpha_
         share = self._own_noise
         distance = (features[:, : self.n_components_] ** 2).sum(axis=1)
-        self._limits = (_limit(chi2) * (1 + share) / (1 - share), _limit(distance))
+        others = (1 + share) / (1 - share)  # what does not fit its own noise
+        self._limits = (*(_limit(m) * others for m in misfits), _limit(distance))
         return self
 
     def _listened(self, X, y, sample_weight):
@@ -218,12 +224,16 @@ class PCARidge(OfPixelRidge, Translator):
         return listened_axes(u, weight, coef, deviation, self.n_products)
 
     def _training_features(self, X, sample_weight):
-        """Features, the mean of their covariance, and how well they fit the source."""
+        """Features, the mean of their covariance, and how badly they fit the source.
+
+        The latter on average and in the worst few pixels, of shape (2, n).
+        """
         q = self._axes.shape[1]
         k = self.n_components_ + q * (q + 1) // 2
-        features, spread, chi2 = np.empty((len(X), k)), 0.0, np.empty(len(X))
+        features, spread, misfits = np.empty((len(X), k)), 0.0, np.empty((2, len(X)))
         for rows, block in X.iter_blocks(BLOCK):
-            scores, covariance, chi2[rows] = self._source.posterior(block)
+            scores, covariance, misfits[0, rows] = self._source.posterior(block)
+            misfits[1, rows] = self._source.worst_run(block, scores)
             weight = sample_weight[rows]
             features[rows] = with_products(scores, covariance, self._axes)
 
@@ -233,7 +243,7 @@ class PCARidge(OfPixelRidge, Translator):
                 return np.tensordot(w[part], some, axes=1)
 
             spread += sum(in_parallel(one, range(0, len(block), 64)))
-        return features, spread / sample_weight.sum(), chi2
+        return features, spread / sample_weight.sum(), misfits
 
     def _features(self, X, with_spread=True):
         if not (with_spread or self._axes.shape[1]):
@@ -262,8 +272,9 @@ class PCARidge(OfPixelRidge, Translator):
 
     def _support_block(self, X):
         scores, _, chi2 = self._source.posterior(X)
-        distance = (scores**2).sum(axis=1)
-        return np.maximum(chi2 / self._limits[0], distance / self._limits[1])
+        worst = self._source.worst_run(X, scores)
+        measures = np.array([chi2, worst, (scores**2).sum(axis=1)])
+        return (measures / np.array(self._limits)[:, None]).max(axis=0)
 
     @property
     def _source(self):

@@ -14,6 +14,7 @@ from specxfer.linear._components import (
 from specxfer.linear._grams import SmoothGrams, packed_products, taken_off, unpacked
 
 BLOCK = 2048  # rows whose scores are found at a time
+RUN = 4  # pixels side by side that are to fit: what a sharp line takes
 N_PRODUCTS = 2**23  # products of loadings that are held at a time
 RANGE = 1e3  # times fainter or brighter than the training stars, for shared sums
 
@@ -108,6 +109,43 @@ class ScoreModel:
         by_residual = np.matmul(by_scores, covariance) @ loadings.astype(float)
         out[:, :, self.used] = by_residual * weight[:, None]
         return out
+
+    def worst_run(self, X, scores):
+        """The largest misfit of each spectrum in a few pixels side by side.
+
+        A mean over all pixels hardly changes with an emission line or a cosmic ray.
+
+        Parameters
+        ----------
+        X : Spectra in memory, shape (n, n_pixels)
+        scores : ndarray of shape (n, n_components)
+            Theirs.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            The largest mean, over a run of four pixels, of squared residuals in units
+            of their expected variance. Masked pixels count as fitted.
+        """
+        residual, loadings = self._residual(X.flux), self._columns(self.loadings)
+        fitted = rowwise_matmul(scores.astype(loadings.dtype), loadings)
+        misfit, noise = self._columns(self.misfit), self._columns(self.noise)
+        ivar = self._columns(X.ivar) if X.has_noise else None
+        worst = np.empty(len(residual))
+
+        def one(start):
+            rows = slice(start, start + CHUNK)
+            weight = 1 / (misfit + noise) if ivar is None else ivar[rows]
+            if ivar is not None:
+                weight = weight / (1 + misfit * weight)
+            square = (residual[rows] - fitted[rows]) ** 2 * weight
+            np.copyto(square, 0, where=~np.isfinite(square))
+            n = min(RUN, square.shape[1])
+            runs = sum(square[:, i : square.shape[1] - n + 1 + i] for i in range(n))
+            worst[rows] = runs.max(axis=1) / n
+
+        in_parallel(one, range(0, len(residual), CHUNK))
+        return worst
 
     def truncated(self, n_components):
         """The model of the leading components: the others' variance is misfit.

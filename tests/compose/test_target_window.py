@@ -362,3 +362,16 @@ class TestBadInput:
         model.fit(rng.normal(size=(9, 4)), y)
         expanded = model._expand_resolution(y[:, :40].resolution)
         assert_array_equal(expanded, np.tile([28_000, np.nan], (9, 1)))
+
+    def test_windows_of_one_chip_share_its_resolution(self, pair):
+        X, y = pair
+        power = np.random.default_rng(2).normal(25_000, 1_000, len(y))
+        windows = [(6491, 6493), (6497, 6499), (6601, 6602)]
+        model = TargetWindow(PCARidge(n_components=3), windows=windows)
+        model.fit(X, y.replace(resolution=power))
+        written = specxfer.predict_like(model, X, y.replace(resolution=power))
+        assert np.isfinite(written[:, model.pixels_]).all()
+        assert_array_equal(
+            specxfer.translate(model, X, resolution=power).resolution,
+            np.repeat(power[:, None], 2, axis=1),
+        )

@@ -243,6 +243,35 @@ def test_support_flags_what_training_never_saw(rng):
     assert (model.support(emission) > 1).all()
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_support_sees_what_a_mean_over_all_pixels_does_not(rng, known):
+    """Emission of nine standard deviations in two pixels of 120."""
+    X, y, _ = linear_pairs(rng, n=3000)
+    X_new, _, _ = linear_pairs(rng, n=2000)
+    if not known:
+        X, X_new = X.replace(ivar=None), X_new.replace(ivar=None)
+    model = PCARidge(n_components=K).fit(X, y)
+    assert (model.support(X_new) > 1).mean() < 0.01
+    line = 9 / 200 * np.isin(np.arange(P), [60, 61])
+    emission = X_new.replace(flux=X_new.flux + line.astype("f4"))
+    assert (model.support(emission) > 1).mean() > 0.97
+    bad = emission.replace(flux=np.where(line, np.nan, emission.flux).astype("f4"))
+    assert (model.support(bad) > 1).mean() < 0.01
+    together = model.support(emission)[:5]
+    assert np.array_equal(model.support(emission[:5]), together)
+
+
+def test_the_worst_run_by_hand(rng):
+    X, y, _ = linear_pairs(rng)
+    source = PCARidge(n_components=K).fit(X, y)._source
+    scores = source.scores(X)
+    left = X.flux - source.mean - scores @ source.loadings
+    square = left**2 / (source.misfit + 1 / X.ivar)
+    runs = [square[:, i : i + 4].mean(axis=1) for i in range(P - 3)]
+    expected = np.max(runs, axis=0)
+    np.testing.assert_allclose(source.worst_run(X, scores), expected, rtol=1e-3)
+
+
 def test_factors_find_what_residuals_share(rng):
     X, y, _ = linear_pairs(rng, n=1500, scatter=0.01, snr_y=100)
     X_new, _, truth = linear_pairs(rng, n=1500, scatter=0.01, snr_y=100)
