@@ -50,7 +50,8 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
         Windows in the target; by default the lines of `specxfer.lines` of these
         elements that the target covers. Only their surroundings are translated.
     labels : sequence of str, default=("teff", "logg", "fe_h")
-        Columns of ``X.meta`` (or of that of y, in a fit), which new stars must have.
+        Columns of ``X.meta``, which new stars must have, too. Teff and log g, or a
+        column ``giant``, tell giants from dwarfs; else all stars are one domain.
     label_error : float, optional
         Standard error of the abundances, dex, where there is no column of errors. With
         neither, the labels' errors count as scatter of the stars.
@@ -181,7 +182,7 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
             If labels or wavelengths are missing.
         """
         _check_spectra(X, y)
-        labels = columns_of(self.labels, X, y)
+        labels = columns_of(self.labels, X)
         catalogue = {
             element: abundances_of(element, (y, X), self.label_error)
             for element in self.elements
@@ -201,7 +202,7 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
         )
         found = judged["translator"]
         self.translator_ = windowed.fit(by_index(X), by_index(y))
-        self._regress(labels, found, catalogue, _domains(X, y), star_codes(X, y))
+        self._regress(labels, found, catalogue, _domains(X), star_codes(X, y))
         return self
 
     def _regress(self, labels, found, catalogue, domains, stars):
@@ -274,7 +275,14 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
         for rows, block in X.iter_blocks(BLOCK_ROWS):
             labels = columns_of(self.labels, block)
             found = judge(self.translator_, block, None)
-            for domain, mask in _domains(block).items():
+            domains = _domains(block)
+            if not set(domains) & {domain for _, domain in self.models_}:
+                raise ValueError(
+                    "the labels of X do not tell giants from dwarfs, and those of the "
+                    "training stars did (or the other way round): X.meta needs the "
+                    "same columns teff, logg or giant."
+                )
+            for domain, mask in domains.items():
                 here = np.flatnonzero(mask)
                 at = rows.start + here
                 args = labels[here], found["ew"][here], found["covariance"][here]
@@ -440,14 +448,12 @@ def _is_of(element, line):
     return getattr(line, "element", element).lower() == element.lower()
 
 
-def _domains(*spectra):
-    """Giants and dwarfs where labels tell, else all as one."""
-    for each in spectra:
-        try:
-            return giants_and_dwarfs(each)
-        except ValueError:
-            continue
-    return {"all": np.ones(len(spectra[0]), bool)}
+def _domains(X):
+    """Giants and dwarfs where the labels of X tell, else all as one."""
+    try:
+        return giants_and_dwarfs(X)
+    except ValueError:
+        return {"all": np.ones(len(X), bool)}
 
 
 def _covers(y, lo, hi):

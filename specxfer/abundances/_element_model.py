@@ -11,8 +11,11 @@ from specxfer.spectra import Spectra
 
 __all__ = ["ElementModel"]
 
+BLOCK_ROWS = 256
 REACH = 3.0  # deviations beyond which squares and products stay as they are
-LIFT = 2.0  # keeps abundances out of where fluxes have lines, so that all scatter alike
+LIFT = (
+    10.0  # keeps abundances out of where fluxes have lines, so that all scatter alike
+)
 
 
 @dataclass
@@ -74,8 +77,7 @@ class ElementModel:
             z = model._standard(labels)
             rng = check_random_state(seed)
             model.terms = chosen_terms(z, y, weight, stars, rng)
-        features, of_widths = model._features(labels, widths)
-        mean = _mean_spread(of_widths, model._scaled(spread))
+        features, mean = model._features_and_spread(labels, widths, spread)
         model.ridge, _ = fit_pixel_ridge(
             features, mean, y, weight, stars, "auto", 0, None
         )
@@ -104,6 +106,17 @@ class ElementModel:
         x_fe[known] = self.ridge.predict(features)[:, 0] - LIFT
         std[known] = np.sqrt(self.ridge.covariance(features, each).variance()[:, 0])
         return x_fe, std
+
+    def _features_and_spread(self, labels, widths, spread):
+        """Features (n, k), and the mean of their covariance (k, k), block by block."""
+        parts, total = [], 0.0
+        for start in range(0, len(labels), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            features, change = self._features(labels[rows], widths[rows])
+            parts.append(features)
+            half = np.matmul(change, self._scaled(spread[rows]))
+            total = total + np.tensordot(half, change, axes=([0, 2], [0, 2]))
+        return np.concatenate(parts), total / max(len(labels), 1)
 
     def _standard(self, labels):
         return (labels - self.label_mean) / self.label_scale
@@ -134,14 +147,3 @@ class ElementModel:
             parts.append(terms)
             changes.append(np.zeros((n, terms.shape[1], m)))
         return np.column_stack(parts), np.concatenate(changes, axis=1)
-
-
-def _mean_spread(of_widths, spread):
-    """Mean covariance of the features by that of the widths, (k, k)."""
-    k = of_widths.shape[1]
-    total = np.zeros((k, k))
-    for start in range(0, len(spread), 256):
-        some = slice(start, start + 256)
-        half = np.matmul(of_widths[some], spread[some])
-        total += np.tensordot(half, of_widths[some], axes=([0, 2], [0, 2]))
-    return total / max(len(spread), 1)

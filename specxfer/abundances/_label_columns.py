@@ -55,13 +55,16 @@ def abundances_of(element, spectra, label_error):
         None where errors are not known.
     """
     name = f"{element.lower()}_fe"
-    x_fe = _column(name, spectra)
-    if x_fe is None:
+    for each in spectra:  # error and flag are those of the table that has the label
+        x_fe = _column(name, [each])
+        if x_fe is not None:
+            break
+    else:
         raise ValueError(
             f"no abundances of {element}: looked for a column {name} in the meta of y "
             f"and of X, which have {_seen(spectra)}."
         )
-    flag, error = (_column(f"{kind}_{name}", spectra) for kind in ("flag", "e"))
+    flag, error = (_column(f"{kind}_{name}", [each]) for kind in ("flag", "e"))
     unknown = np.zeros(len(x_fe), bool) if flag is None else ~(flag == 0)
     if error is None and label_error is not None:
         error = np.full(len(x_fe), float(label_error))
@@ -75,11 +78,15 @@ def _column(name, spectra):
     for each in spectra:
         if not isinstance(each, Spectra) or each.meta is None:
             continue
-        for column in each.meta.colnames:
-            if column.lower() == name.lower():
-                values = each.meta[column]
-                values = np.ma.asarray(getattr(values, "value", values), dtype=float)
-                return values.filled(np.nan)
+        found = [c for c in each.meta.colnames if c.lower() == name.lower()]
+        if len(found) > 1:
+            raise ValueError(
+                f"meta has {found}, which differ in nothing but case: keep one of them."
+            )
+        if found:
+            values = each.meta[found[0]]
+            values = np.ma.asarray(getattr(values, "value", values), dtype=float)
+            return values.filled(np.nan)
     return None
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from specxfer._pixel_sums import PixelSums
+from specxfer._rows import by_index
 from specxfer._stars import star_codes
 from specxfer._threads import in_parallel
 from specxfer.base import Translator
@@ -208,6 +209,9 @@ class PCARidge(OfPixelRidge, Translator):
         share = self._own_noise
         distance = (features[:, : self.n_components_] ** 2).sum(axis=1)
         others = (1 + share) / (1 - share)  # what does not fit its own noise
+        some = next(iter(by_index(X).iter_blocks(BLOCK)))[1]
+        typical = np.median(self._source.misfit_share(some))
+        self._misfit_share = max(float(typical), 1e-12)
         self._limits = (*(_limit(m) * others for m in misfits), _limit(distance))
         return self
 
@@ -273,8 +277,13 @@ class PCARidge(OfPixelRidge, Translator):
     def _support_block(self, X):
         scores, _, chi2 = self._source.posterior(X)
         worst = self._source.worst_run(X, scores)
-        measures = np.array([chi2, worst, (scores**2).sum(axis=1)])
-        return (measures / np.array(self._limits)[:, None]).max(axis=0)
+        distance = (scores**2).sum(axis=1)
+        # where noise hides less of the misfit than in training, more of it is seen
+        seen = np.maximum(self._source.misfit_share(X) / self._misfit_share, 1)
+        *limits, farthest = self._limits
+        limits = [1 + (limit - 1) * np.where(limit > 1, seen, 1) for limit in limits]
+        parts = chi2 / limits[0], worst / limits[1], distance / farthest
+        return np.max(parts, axis=0)
 
     @property
     def _source(self):

@@ -147,6 +147,32 @@ class ScoreModel:
         in_parallel(one, range(0, len(residual), CHUNK))
         return worst
 
+    def misfit_share(self, X):
+        """Share of the misfit in the variance that a spectrum is expected to have.
+
+        Parameters
+        ----------
+        X : Spectra in memory, shape (n, n_pixels)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            The mean over its pixels; 0 without noise, where all have the same.
+        """
+        share = np.zeros(len(X))
+        if not X.has_noise:
+            return share
+        ivar, misfit = self._columns(X.weights()), self._columns(self.misfit)
+
+        def one(start):
+            rows = slice(start, start + CHUNK)
+            expected = misfit * ivar[rows]
+            known = np.count_nonzero(expected, axis=1)
+            share[rows] = (expected / (1 + expected)).sum(axis=1) / np.maximum(known, 1)
+
+        in_parallel(one, range(0, len(share), CHUNK))
+        return share
+
     def truncated(self, n_components):
         """The model of the leading components: the others' variance is misfit.
 

@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 from specxfer import Translator
 from specxfer.abundances import AbundanceRegressor
+from specxfer.abundances._label_columns import abundances_of
 from specxfer.covariance import LowRankCovariance
 from specxfer.datasets import make_paired_spectra
 from specxfer.linear import PCARidge
@@ -175,3 +176,26 @@ def test_what_is_missing_is_named(pairs):
     few.meta["flag_ce_fe"] = np.ones(100)
     with pytest.raises(ValueError, match=r"no domain has 50 stars with labels"):
         regressor(["Ce"]).fit(X, few)
+
+
+def test_error_and_flag_are_those_of_the_labels_own_table(pairs):
+    X, y = (s[:60] for s in pairs)
+    both = X.meta.copy()
+    both["flag_ce_fe"] = np.ones(60)
+    both["e_ce_fe"] = np.full(60, 9.0)
+    x_fe, error = abundances_of("Ce", (y, X.replace(meta=both)), 0.1)
+    assert_array_equal(x_fe, y.meta["ce_fe"])
+    assert_array_equal(error, np.full(60, 0.1))
+    both["CE_FE"] = both["ce_fe"]
+    with pytest.raises(ValueError, match=r"differ in nothing but case"):
+        abundances_of("Ce", (X.replace(meta=both), y), None)
+
+
+def test_domains_that_cannot_be_told_are_an_error(pairs, model):
+    X = pairs[0][:3]
+    meta = X.meta[["teff", "logg", "fe_h", "alpha"]]
+    assert np.isfinite(model.predict(X.replace(meta=meta))).all()
+    few = AbundanceRegressor(PCARidge(5), ["Ce"], labels=["fe_h"], cv=2)
+    few.fit(*(s[:100] for s in pairs))
+    with pytest.raises(ValueError, match=r"do not tell giants from dwarfs"):
+        few.predict(X.replace(meta=X.meta[["fe_h"]]))

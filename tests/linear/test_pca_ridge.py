@@ -375,3 +375,21 @@ def test_target_noise_over_twelve_orders_of_magnitude(rng):
         flux, std = PCARidge(K, n_products=0).fit(X, told).predict(X, return_std=True)
         assert rms(flux - truth) < 0.003
         assert np.isfinite(std).all()
+
+
+def test_better_spectra_of_such_stars_are_not_flagged(rng):
+    """Noise of training hides that stars differ in what components leave of them."""
+    n, p = 600, 300
+    scores = rng.standard_normal((n, 2)) @ rng.normal(0, 0.05, (2, p))
+    own = rng.lognormal(0, 0.7, (n, 1)) * 0.004 * rng.standard_normal((n, p))
+    truth = 1 + scores + own
+
+    def seen(snr, rows):
+        flux = truth[rows] + rng.standard_normal((len(rows), p)) / snr
+        return Spectra(flux, np.full(flux.shape, snr**2), wave=15_000.0 + np.arange(p),
+                       medium="vacuum")  # fmt: skip
+
+    train, test = np.arange(400), np.arange(400, n)
+    model = PCARidge(n_components=2).fit(seen(50, train), truth[train, :4])
+    for snr in (20, 50, 200):
+        assert (model.support(seen(snr, test)) > 1).mean() < 0.05
