@@ -36,7 +36,7 @@ class Fold:
         Peak of the memory taken beyond what was in use before, MiB; NaN where the
         system does not tell.
     size : int
-        Bytes of the pickled model.
+        Bytes of the pickled model; -1 where it cannot be pickled.
     """
 
     test: np.ndarray
@@ -147,7 +147,7 @@ def _one(i, model, X, y, judge, split, folder, stamp):
             parts.append(judge(fitted, _block(X, rows), _block(y, rows)))
     judge_time = time.perf_counter() - start - fit_time
     values = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    size = len(pickle.dumps(fitted))
+    size = _size(fitted)
     fold = Fold(
         np.asarray(test), fit_time, judge_time, of_fit.peak, of_judge.peak, size
     )
@@ -158,6 +158,14 @@ def _one(i, model, X, y, judge, split, folder, stamp):
         joblib.dump(result, unfinished)
         unfinished.replace(kept)  # never half a file
     return i, result
+
+
+def _size(model):
+    """Bytes of the pickled model; -1 of one that holds a function of a notebook."""
+    try:
+        return len(pickle.dumps(model))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return -1
 
 
 def _rows(a, rows):

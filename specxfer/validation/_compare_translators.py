@@ -356,7 +356,8 @@ def _summary(table, judged, folds, masks, names):
         row["memory"] = float(
             np.max([max(run.fit_memory, run.judge_memory) for run in runs])
         )
-        row["size"] = float(np.mean([run.size for run in runs])) / 2**20
+        sizes = [run.size if run.size >= 0 else np.nan for run in runs]
+        row["size"] = float(np.mean(sizes)) / 2**20
         rows.append(row)
     summary = QTable(rows)
     for name in summary.colnames[1:]:
