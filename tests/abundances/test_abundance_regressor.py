@@ -15,6 +15,7 @@ from specxfer.abundances._label_columns import abundances_of
 from specxfer.covariance import LowRankCovariance
 from specxfer.datasets import make_paired_spectra
 from specxfer.linear import PCARidge
+from specxfer.lines import load_lines, window_pixels
 from specxfer.model_selection import StarKFold
 from specxfer.preprocessing import Rebinner
 
@@ -25,8 +26,9 @@ GIANTS = {"size": "small", "giant_fraction": 1, "random_state": 0}
 
 @pytest.fixture(scope="module")
 def pairs():
-    X, y, _ = make_paired_spectra(900, **GIANTS)
-    return X, y
+    X, y, _ = make_paired_spectra(800, **GIANTS)
+    cerium = [(line.wave - 6, line.wave + 6) for line in load_lines("apogee", "Ce")]
+    return X[:, window_pixels(cerium, X.wave, X.medium, outside="ignore")], y
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def model(pairs):
 
 
 def regressor(elements, translator=None, **options):
-    translator = PCARidge(20) if translator is None else translator
+    translator = PCARidge(12) if translator is None else translator
     return AbundanceRegressor(
         translator, elements, **{"labels": LABELS, "cv": 3, **options}
     )
