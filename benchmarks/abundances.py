@@ -138,6 +138,17 @@ def main(data, n_train=6000, n_components=60):
                 f"{limit[element, domain]:7.3f}   z: {np.sqrt(np.mean(z**2)):.2f}",
                 *(f"{100 * np.mean(np.abs(z) < k):.1f}" for k in (1, 2)),
             )
+    print("the same model on source spectra of S/N 30: rms, z, within 1 and 2")
+    x_fe, std = model.predict(world.test(30, 0), return_std=True)
+    for i, element in enumerate(ELEMENTS):
+        for domain, mask in world.domains.items():
+            error = x_fe[mask, i] - truth[mask, i]
+            z = error / std[mask, i]
+            print(
+                f"{element:3} {domain:6} {np.sqrt(np.mean(error**2)):7.3f}",
+                f"  z: {np.sqrt(np.mean(z**2)):.2f}",
+                *(f"{100 * np.mean(np.abs(z) < k):.1f}" for k in (1, 2)),
+            )
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ class ElementModel:
     terms : PolynomialTerms, KernelTerms or None
         Functions of the labels.
     ridge : PixelRidge
+    width_variance : float
+        Mean variance that the widths' errors would give the training stars, dex².
+    width_share : float
+        How much of it there is: no more than all that the fit leaves.
     """
 
     label_mean: np.ndarray
@@ -40,6 +44,8 @@ class ElementModel:
     own: np.ndarray
     terms: object
     ridge: PixelRidge | None = None
+    width_variance: float = 0.0
+    width_share: float = 0.0
 
     @classmethod
     def fitted(cls, labels, widths, spread, own, x_fe, error, stars, seed, terms=None):
@@ -77,10 +83,16 @@ class ElementModel:
             z = model._standard(labels)
             rng = check_random_state(seed)
             model.terms = chosen_terms(z, y, weight, stars, rng)
-        features, mean = model._features_and_spread(labels, widths, spread)
+        features = model._in_blocks(model._features, labels, widths)
+        none = np.zeros((features.shape[1], features.shape[1]))
         model.ridge, _ = fit_pixel_ridge(
-            features, mean, y, weight, stars, "auto", 0, None
+            features, none, y, weight, stars, "auto", 0, None
         )
+        of_widths = model._in_blocks(model._of_widths, labels, widths, spread)
+        model.width_variance = float(of_widths.mean())
+        if model.width_variance > 0:
+            left = float(model.ridge.scatter[0])
+            model.width_share = min(left / model.width_variance, 1.0)
         return model
 
     def predict(self, labels, widths, spread):
@@ -100,50 +112,58 @@ class ElementModel:
         x_fe, std = np.full((2, len(labels)), np.nan)
         if not known.any():
             return x_fe, std
-        features, of_widths = self._features(labels[known], widths[known])
-        scaled = self._scaled(spread[known])
-        each = np.matmul(of_widths, np.matmul(scaled, of_widths.transpose(0, 2, 1)))
+        features = self._features(labels[known], widths[known])
         x_fe[known] = self.ridge.predict(features)[:, 0] - LIFT
-        std[known] = np.sqrt(self.ridge.covariance(features, each).variance()[:, 0])
+        # a star whose widths are worse than usual is worse than the usual scatter
+        excess = self._of_widths(labels[known], widths[known], spread[known])
+        excess -= self.width_variance
+        usual = self.ridge.covariance(features).variance()[:, 0]
+        std[known] = np.sqrt(np.maximum(usual + self.width_share * excess, 0))
         return x_fe, std
 
-    def _features_and_spread(self, labels, widths, spread):
-        """Features (n, k), and the mean of their covariance (k, k), block by block."""
-        parts, total = [], 0.0
-        for start in range(0, len(labels), BLOCK_ROWS):
-            rows = slice(start, start + BLOCK_ROWS)
-            features, change = self._features(labels[rows], widths[rows])
-            parts.append(features)
-            half = np.matmul(change, self._scaled(spread[rows]))
-            total = total + np.tensordot(half, change, axes=([0, 2], [0, 2]))
-        return np.concatenate(parts), total / max(len(labels), 1)
+    def _in_blocks(self, function, *arrays):
+        """A function of row-aligned arrays, block by block of rows."""
+        blocks = range(0, len(arrays[0]), BLOCK_ROWS)
+        return np.concatenate(
+            [function(*(a[i : i + BLOCK_ROWS] for a in arrays)) for i in blocks]
+        )
 
     def _standard(self, labels):
         return (labels - self.label_mean) / self.label_scale
 
-    def _scaled(self, spread):
-        return spread / (self.width_scale[:, None] * self.width_scale)
-
     def _features(self, labels, widths):
-        """Features (n, k), and how they change with standardised widths (n, k, m).
+        """Features (n, k).
 
         Functions of the labels; all widths; and of the element's own lines the squares
         (lines saturate) and the products with labels (the curve of growth depends on
         the atmosphere).
         """
+        z, w, within = self._standard_pair(labels, widths)
+        parts = [w, within**2, *(within * c[:, None] for c in self._clipped(z).T)]
+        if self.terms is not None:
+            parts.append(self.terms(z))
+        return np.column_stack(parts)
+
+    def _of_widths(self, labels, widths, spread):
+        """Variance (n,) that the covariance of the widths gives the abundance."""
+        z, w, within = self._standard_pair(labels, widths)
+        m, own = w.shape[1], self.own
+        q, coef = int(own.sum()), self.ridge.coef[:, 0].astype(float)
+        slope = np.tile(coef[:m], (len(w), 1))
+        inside = within == w[:, own]
+        each = 2 * within * coef[m : m + q]
+        for i, column in enumerate(self._clipped(z).T, start=1):
+            each = each + column[:, None] * coef[m + i * q : m + (i + 1) * q]
+        slope[:, own] += inside * each
+        slope /= self.width_scale
+        return (slope * np.matmul(spread, slope[:, :, None])[:, :, 0]).sum(axis=1)
+
+    def _standard_pair(self, labels, widths):
+        """Standardised labels and widths, and the element's own within reach."""
         z = self._standard(labels)
         w = (widths - self.width_mean) / self.width_scale
-        n, m = w.shape
-        eye = np.broadcast_to(np.eye(m), (n, m, m))
-        within = np.clip(w, -REACH, REACH)
-        slope = ((within == w)[:, :, None] * eye)[:, self.own]
-        within = within[:, self.own]
-        parts, changes = [w, within**2], [eye, 2 * within[:, :, None] * slope]
-        for column in np.clip(z, -REACH, REACH).T:
-            parts.append(within * column[:, None])
-            changes.append(column[:, None, None] * slope)
-        if self.terms is not None:
-            terms = self.terms(z)
-            parts.append(terms)
-            changes.append(np.zeros((n, terms.shape[1], m)))
-        return np.column_stack(parts), np.concatenate(changes, axis=1)
+        return z, w, self._clipped(w[:, self.own])
+
+    @staticmethod
+    def _clipped(values):
+        return np.clip(values, -REACH, REACH)

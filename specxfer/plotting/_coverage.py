@@ -1,13 +1,10 @@
 """How often intervals hold what is observed, and where in them it lies."""
 
 import numpy as np
-from astropy.table import Table
-from scipy.special import ndtr, ndtri
 
-from specxfer._stars import star_codes
 from specxfer.lines import window_pixels
-from specxfer.metrics._compare import _checked_domains
-from specxfer.metrics._sums import Sums, mean_over_stars
+from specxfer.metrics import coverage, pit_histogram
+from specxfer.metrics._standardised import POOLED
 
 LEVELS = (*np.round(np.arange(0.05, 0.96, 0.05), 2), 0.99)
 BINS = 20
@@ -63,62 +60,24 @@ def coverage_and_pit(blocks, y, lines, levels, domains, confidence):
     pit : Table
         Columns line, domain, n_stars, pit_lo, pit_hi, density, lo, hi.
     """
-    levels = np.asarray(levels, dtype=float)
-    if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
-        raise ValueError(f"levels are {levels}; expected shares between 0 and 1.")
-    limits = ndtri(0.5 + levels / 2)
-    held, binned, n = [], [], []
-    for observed, predicted in blocks:
+    pixels = slice(None)
+    flux, std = [], []
+    for _, predicted in blocks:
         if lines is not None:
             pixels = window_pixels(lines, predicted.wave, predicted.medium)
-            observed, predicted = observed[:, pixels], predicted[:, pixels]
-        z = standardized(observed, predicted)
-        known = np.isfinite(z)
-        held.append(np.stack([(np.abs(z) < k).sum(axis=1) for k in limits], axis=1))
-        at = np.minimum((ndtr(z) * BINS), BINS - 1)
-        binned.append(np.stack([(known & (np.floor(at) == b)).sum(axis=1)
-                                for b in range(BINS)], axis=1))  # fmt: skip
-        n.append(known.sum(axis=1))
-    held, binned, n = (
-        np.concatenate(parts).astype(float) for parts in (held, binned, n)
+            predicted = predicted[:, pixels]
+        weight = predicted.weights()
+        flux.append(predicted.flux)
+        std.append(1 / np.sqrt(np.where(weight > 0, weight, np.nan)))
+    args = y[:, pixels], np.concatenate(flux), np.concatenate(std), lines
+    options = {
+        "domains": domains,
+        "confidence": confidence,
+        "noise": "add" if y.has_noise else "none",
+    }
+    together = "all" if lines is None else POOLED
+    tables = (
+        coverage(*args, levels=levels, **options),
+        pit_histogram(*args, bins=BINS, **options),
     )
-    stars = star_codes(y)
-    coverage, pit = [], []
-    for domain, rows in _checked_domains(domains, y).items():
-        if not n[rows].any():
-            continue
-        codes = np.unique(stars[rows], return_inverse=True)[1]
-        found = _over_stars(held[rows], n[rows], codes, confidence)
-        base = {
-            "line": "all" if lines is None else "all windows",
-            "domain": domain,
-            "n_stars": int(found.n_stars[0]),
-            "n_pixels": int(n[rows].sum()),
-        }
-        coverage += [
-            {**base, "level": level, "coverage": c, "lo": lo, "hi": hi}
-            for level, c, lo, hi in zip(levels, found.mean, found.lo, found.hi)
-        ]
-        found = _over_stars(binned[rows], n[rows], codes, confidence)
-        del base["n_pixels"]
-        pit += [
-            {
-                **base,
-                "pit_lo": b / BINS,
-                "pit_hi": (b + 1) / BINS,
-                "density": BINS * d,
-                "lo": BINS * lo,
-                "hi": BINS * hi,
-            }
-            for b, (d, lo, hi) in enumerate(zip(found.mean, found.lo, found.hi))
-        ]
-    if not coverage:
-        raise ValueError(
-            "no pixel is both observed and predicted with its error: nothing to judge."
-        )
-    return Table(coverage), Table(pit)
-
-
-def _over_stars(counts, n, stars, confidence):
-    bottom = np.repeat(n[:, None], counts.shape[1], axis=1)
-    return mean_over_stars(Sums(counts, bottom), stars, confidence)
+    return tuple(table[table["line"] == together] for table in tables)

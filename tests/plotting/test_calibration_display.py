@@ -125,7 +125,7 @@ def test_without_errors_there_is_nothing_to_judge(toy):
     y, flux, std = toy
     with pytest.raises(ValueError, match="no errors"):
         CalibrationDisplay.from_predictions(y, flux)
-    with pytest.raises(ValueError, match="no pixel"):
+    with pytest.raises(ValueError, match="standard deviation is NaN"):
         CalibrationDisplay.from_predictions(y, flux, np.full(flux.shape, np.nan))
     with pytest.raises(ValueError, match="between 0 and 1"):
         CalibrationDisplay.from_predictions(y, flux, std, levels=[68])
