@@ -26,6 +26,7 @@ from specxfer.spectra import Spectra
 
 ELEMENTS = ("Ba", "Y", "Zr", "La", "Ce", "Nd", "Eu")
 BLOCK_ROWS = 512
+LEAST = 1e-6  # dex²
 FEWEST = 50  # stars with a label that a domain needs
 
 
@@ -102,9 +103,11 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
     width are independent of it (Berkson 1950, JASA 45, 164), and only widen the
     scatter.
 
-    The standard deviation is that of the abundance itself, labels' errors taken off: of
-    the coefficients, of the predicted widths with their covariance (a noisier star has
-    a larger one), and of what neither tells.
+    The standard deviation is that of the abundance itself. Its square is the mean
+    squared error of stars left out, the labels' errors taken off, in giants or dwarfs;
+    up to half of it goes as the variance that a star's own widths, with their
+    covariance, give the abundance, so that a noisier star has a larger one; and it
+    grows with the distance from the training stars.
 
     Examples
     --------
@@ -226,6 +229,7 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
                 model = data.fitted(self.random_state)
                 self.models_[element, domain] = model
                 errors = data.errors_left_out(model.terms, self.cv, self.random_state)
+                model.mse = data.mean_square(errors[0])
                 judged.append((element, domain, data, *errors))
         if not judged:
             raise ValueError(
@@ -415,6 +419,13 @@ class _Data:
 
     def predicted(self, model):
         return model.predict(self.labels, self.widths, self.spread)[0]
+
+    def mean_square(self, errors):
+        """Of errors of stars left out, less what their labels' errors add."""
+        if self.error is None:
+            return float(np.mean(errors**2))
+        square = np.average(errors**2 - self.error**2, weights=1 / self.error**2)
+        return max(float(square), LEAST)
 
     def errors_left_out(self, terms, cv, seed):
         """Predicted minus catalogued of stars left out: with the spectrum, without."""

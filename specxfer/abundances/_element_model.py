@@ -12,6 +12,7 @@ from specxfer.spectra import Spectra
 __all__ = ["ElementModel"]
 
 BLOCK_ROWS = 256
+MOST_OF_WIDTHS = 0.5  # share of the error, at most, that goes as those of the widths
 REACH = 3.0  # deviations beyond which squares and products stay as they are
 LIFT = (
     10.0  # keeps abundances out of where fluxes have lines, so that all scatter alike
@@ -33,8 +34,10 @@ class ElementModel:
     ridge : PixelRidge
     width_variance : float
         Mean variance that the widths' errors would give the training stars, dex².
-    width_share : float
-        How much of it there is: no more than all that the fit leaves.
+    leverage : float
+        Mean leverage of the training stars.
+    mse : float
+        Mean squared error of stars left out, that of their labels taken off, dex².
     """
 
     label_mean: np.ndarray
@@ -45,7 +48,8 @@ class ElementModel:
     terms: object
     ridge: PixelRidge | None = None
     width_variance: float = 0.0
-    width_share: float = 0.0
+    leverage: float = 0.0
+    mse: float = np.nan
 
     @classmethod
     def fitted(cls, labels, widths, spread, own, x_fe, error, stars, seed, terms=None):
@@ -72,6 +76,7 @@ class ElementModel:
         Returns
         -------
         ElementModel
+            Its `mse` is still to be told.
         """
         weight = np.ones(len(labels))
         model = cls(
@@ -90,9 +95,7 @@ class ElementModel:
         )
         of_widths = model._in_blocks(model._of_widths, labels, widths, spread)
         model.width_variance = float(of_widths.mean())
-        if model.width_variance > 0:
-            left = float(model.ridge.scatter[0])
-            model.width_share = min(left / model.width_variance, 1.0)
+        model.leverage = float(model.ridge.leverage(features).mean())
         return model
 
     def predict(self, labels, widths, spread):
@@ -112,6 +115,16 @@ class ElementModel:
         x_fe, std = np.full((2, len(labels)), np.nan)
         if not known.any():
             return x_fe, std
+        features = self._features(labels[known], widths[known])
+        x_fe[known] = self.ridge.predict(features)[:, 0] - LIFT
+        of_widths = self._of_widths(labels[known], widths[known], spread[known])
+        share = 0.0
+        if self.width_variance > 0:
+            share = min(MOST_OF_WIDTHS, self.width_variance / self.mse)
+            of_widths /= self.width_variance
+        lever = (1 + self.ridge.leverage(features)) / (1 + self.leverage)
+        std[known] = np.sqrt(self.mse * lever * (1 - share + share * of_widths))
+        return x_fe, std
         features = self._features(labels[known], widths[known])
         x_fe[known] = self.ridge.predict(features)[:, 0] - LIFT
         # a star whose widths are worse than usual is worse than the usual scatter
