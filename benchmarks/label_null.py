@@ -7,7 +7,8 @@ is not a heavy element. Every fifth star is tested; the error is rms (prediction
 noise-free truth) at the eight key lines, in giants and dwarfs. The peer is
 ``KernelRidge`` with a Gaussian kernel on standardised labels, length and penalty by
 ``GridSearchCV``, which takes neither noise nor masks: only pixels that all stars have
-are compared.
+are compared. Nulls learn the surroundings of the windows too: what a change of
+resolving power does to a pixel hangs on those beside it.
 
     OMP_NUM_THREADS=1 python -m benchmarks.label_null --data DIR
 """
@@ -24,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.linear_calibration import World
+from specxfer import predict_like
 from specxfer.baselines import NullTranslator
 from specxfer.datasets import make_paired_spectra
 from specxfer.lines import KEY_LINES, load_lines, window_pixels
@@ -67,30 +69,35 @@ def main(data, n_train=3000):
     lines = load_lines("galah", names=KEY_LINES)
     for name, X, y, X_test, truth, labels in worlds(data, n_train):
         cols = window_pixels(lines, y.wave, y.medium)
-        y, truth = y[:, cols], truth[:, cols]
         models = {"null": NullTranslator("labels", labels=labels)}
         for degree in (2, 3):
             if degree == 2 or len(labels) < 10:
                 models[f"degree {degree}"] = NullTranslator(
                     "labels", labels=labels, degree=degree
                 )
+
+        def windows_of(model, X, truth=truth, cols=cols):
+            return predict_like(model, X, truth)[:, cols]
+
         predictions = {}
         for model_name, model in models.items():
             start = time.perf_counter()
-            predictions[model_name] = model.fit(X, y).predict(X_test)
+            predictions[model_name] = windows_of(model.fit(X, y), X_test)
             print(f"{name}: {model_name} {time.perf_counter() - start:.1f} s")
         print("chosen:", models["null"].terms_)
         start = time.perf_counter()
         z, z_test = (
             np.column_stack([s.meta[label] for label in labels]) for s in (X, X_test)
         )
-        peer = kernel_ridge().fit(z, y.flux - 1)
+        peer = kernel_ridge().fit(z, y[:, cols].flux - 1)
         predictions["KernelRidge"] = 1 + peer.predict(z_test)
         print(f"KernelRidge {time.perf_counter() - start:.1f} s", peer.best_params_)
         for model_name in ("neighbors",):
             model = NullTranslator(model_name, labels=labels)
-            predictions[model_name] = model.fit(X, y).predict(X_test)
-        table = line_table(truth, predictions, lines, noise="none", reference="null")
+            predictions[model_name] = windows_of(model.fit(X, y), X_test)
+        table = line_table(
+            truth[:, cols], predictions, lines, noise="none", reference="null"
+        )
         worse = {
             other: int((table[f"d_{other}_hi"] < 0).sum())
             for other in predictions

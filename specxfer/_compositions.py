@@ -1,5 +1,6 @@
 """The functions that see a translator through any composition."""
 
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,6 +13,7 @@ __all__ = [
     "support",
     "translate",
     "translator_of",
+    "weight_name",
 ]
 
 
@@ -234,3 +236,22 @@ def translator_of(model, X, method, transform=True):
                 f"{type(outer).__name__}; expected a fitted translator of specxfer "
                 "(a search must be fitted with refit=True)."
             )
+
+
+def weight_name(model):
+    """What the ``fit`` of a composition calls the sample weight of its last step.
+
+    Parameters
+    ----------
+    model : estimator
+
+    Returns
+    -------
+    str
+    """
+    if isinstance(model, Pipeline):
+        name, last = model.steps[-1]
+        return f"{name}__{weight_name(last)}"
+    if isinstance(model, BaseSearchCV):
+        return weight_name(model.estimator)
+    return "sample_weight"

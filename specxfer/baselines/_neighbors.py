@@ -26,6 +26,11 @@ class Neighbors:
         Rows that are averaged.
     fallback : ndarray of shape (n_pixels,)
         Where none of them has the pixel.
+    weight : ndarray of shape (n,)
+        Of each training row.
+    scatter : ndarray of shape (n_pixels,)
+        Variance between stars of equal labels: however little its noise, a neighbour
+        is another star.
     """
 
     tree: NearestNeighbors
@@ -33,17 +38,22 @@ class Neighbors:
     y: object
     n_neighbors: int
     fallback: np.ndarray
+    weight: np.ndarray
+    scatter: np.ndarray
 
     @classmethod
     def of(cls, z, y, weight, stars, n_neighbors, mean, change):
         """From standardised labels (n, n_labels) and targets."""
-        if change is not None:  # what the stars' labels say of their resolution's part
-            terms = PolynomialTerms(2)(z)
-            y = Problem.of(terms, y, weight, 1.0, change).y
-        return cls(NearestNeighbors().fit(z), stars, y, n_neighbors, mean)
+        scatter = np.zeros(y.shape[1], y.dtype)
+        if y.has_noise or change is not None:
+            # what labels say of the spectra, and of their resolution's part in them
+            problem = Problem.of(PolynomialTerms(2)(z), y, weight, 1.0, change)
+            y, scatter = problem.y, problem.scatter
+        tree = NearestNeighbors().fit(z)
+        return cls(tree, stars, y, n_neighbors, mean, weight, scatter)
 
     def mean(self, z, own=None):
-        """Mean flux of the nearest rows, weighted by ivar, (n, n_pixels).
+        """Mean flux of the nearest rows, weighted by noise and scatter, (n, n_pixels).
 
         Parameters
         ----------
@@ -63,8 +73,12 @@ class Neighbors:
 
     def _average(self, rows):
         top, bottom = np.zeros((2, self.y.shape[1]))
-        for _, block in self.y[np.sort(rows)].iter_blocks():
+        rows = np.sort(rows)
+        for part, block in self.y[rows].iter_blocks():
             weight = block.weights()
+            if block.has_noise:
+                weight = weight / (1 + self.scatter * weight)
+            weight = weight * self.weight[rows[part], None]
             bottom += weight.sum(axis=0)
             top += (weight * np.where(weight > 0, block.flux, 0)).sum(axis=0)
         known = bottom > 0

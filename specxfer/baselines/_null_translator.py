@@ -13,7 +13,9 @@ from specxfer._compositions import (
     resolution_of,
     support,
     translate,
+    weight_name,
 )
+from specxfer._resolution import LSF_SHAPE
 from specxfer._rows import by_index
 from specxfer._stars import star_codes
 from specxfer.base import Translator
@@ -219,8 +221,14 @@ class NullTranslator(Translator):
     def _fit_shuffled(self, z, X, y, weight, stars, rng):
         given = shuffled_rows(z, stars, self.bin_size, rng)
         estimator = PCARidge() if self.estimator is None else self.estimator
-        others = y[given].replace(ids=X.ids, meta=None)
-        self.estimator_ = clone(estimator).fit(X, others)
+        others = by_index(y)[given]
+        shaped = others.meta is not None and LSF_SHAPE in others.meta.colnames
+        meta = others.meta[[LSF_SHAPE]] if shaped else None
+        others = others.replace(ids=X.ids, meta=meta)
+        # a pair counts as much as the two stars that it is made of
+        paired = np.sqrt(weight * weight[given])
+        params = {} if (paired == 1).all() else {weight_name(estimator): paired}
+        self.estimator_ = clone(estimator).fit(X, others, **params)
         # the null's own reference, if its translator knows of resolving powers
         told = resolution_of(self.estimator_, others[:1]) is not None
         self._writes_at = self.resolution_ if told else None

@@ -1,8 +1,6 @@
 """What the meta-estimators share: weights, routing and tags of the estimator inside."""
 
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
@@ -12,7 +10,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from specxfer._compositions import predict_at, resolution_of
+from specxfer._compositions import predict_at, resolution_of, weight_name
 from specxfer.base import predict_std, sample, support, translate
 
 
@@ -151,7 +149,7 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         if sample_weight is not None:
             name = "sample_weight"
             if method == "fit" and not _routing_enabled():
-                name = _weight_of(self.estimator)
+                name = weight_name(self.estimator)
             params = {**params, name: sample_weight}
         if not _routing_enabled():
             return params
@@ -185,13 +183,3 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         return MetadataRouter(owner=self).add(
             estimator=self.estimator, method_mapping=mapping
         )
-
-
-def _weight_of(estimator):
-    """What the ``fit`` of a composition calls the sample weight of its last step."""
-    if isinstance(estimator, Pipeline):
-        name, last = estimator.steps[-1]
-        return f"{name}__{_weight_of(last)}"
-    if isinstance(estimator, BaseSearchCV):
-        return _weight_of(estimator.estimator)
-    return "sample_weight"

@@ -162,8 +162,45 @@ def test_neighbors_are_the_nearest_stars_weighed_by_their_noise(rng):
     null = NullTranslator("neighbors", labels=["teff"], n_neighbors=4).fit(X, y)
     teff = np.asarray(X.meta["teff"])
     near = np.argsort(np.abs(teff - teff[7]))[:4]
-    expected = np.average(y.flux[near], axis=0, weights=ivar[near])
+    weight = 1 / (1 / np.where(ivar > 0, ivar, 1e-30) + null._neighbors.scatter)
+    expected = np.average(y.flux[near], axis=0, weights=weight[near])
     np.testing.assert_allclose(null.predict(X[7])[0], expected, rtol=1e-5)
+
+
+def test_a_neighbor_without_noise_is_still_another_star(rng):
+    """Of 20 stars that scatter by 0.05 the mean is known to 0.05 / √20."""
+    n, k = 2000, 20
+    teff, snr = rng.uniform(4, 6, n), np.exp(rng.uniform(np.log(15), np.log(300), n))
+    mean = (1 - 0.1 * teff)[:, None]
+    flux = mean + 0.05 * rng.standard_normal((n, Q))
+    flux += rng.standard_normal((n, Q)) / snr[:, None]
+    X = Spectra(np.ones((n, 2)), wave=[1e4, 2e4], medium="vacuum", meta={"teff": teff})
+    y = Spectra(flux, np.repeat(snr[:, None] ** 2, Q, axis=1),
+                wave=6000 + np.arange(Q), medium="air")  # fmt: skip
+    null = NullTranslator("neighbors", labels=["teff"], n_neighbors=k)
+    error = null.fit(X[:1500], y[:1500]).predict(X[1500:]) - mean[1500:]
+    assert rms(error) < 1.3 * 0.05 / np.sqrt(k)
+
+
+@pytest.mark.parametrize("strategy", ["mean", "labels", "neighbors", "shuffled"])
+def test_stars_of_no_weight_do_not_count(rng, strategy):
+    X, _, _ = pairs(rng)
+    half = np.arange(N) < N // 2
+    flux = np.where(half, 0.9, 0.5)[:, None] + 0.01 * rng.standard_normal((N, Q))
+    y = Spectra(flux, np.full((N, Q), 1e4), wave=6000 + np.arange(Q), medium="air")
+    model = make_pipeline(Rebinner(1), PCARidge(n_components=1))
+    null = NullTranslator(strategy, labels=["teff"], n_neighbors=N, estimator=model)
+    null.fit(X, y, np.where(half, 1, 1e-8))
+    np.testing.assert_allclose(null.predict(X).mean(), 0.9, atol=0.02)
+
+
+def test_shuffled_targets_keep_the_shape_of_their_lsf(rng):
+    X, y, _ = pairs(rng)
+    y = y.replace(resolution=rng.normal(25_000, 1000, N),
+                  meta={"lsf_boxiness": rng.uniform(2.4, 2.6, N)})  # fmt: skip
+    null = NullTranslator("shuffled", labels=["teff"], estimator=PCARidge(2)).fit(X, y)
+    assert null.estimator_.translate(X[:1]).meta["lsf_boxiness"][0] > 2.3
+    np.testing.assert_allclose(null.estimator_.resolution_, null.resolution_)
 
 
 def test_a_star_is_not_its_own_neighbor_when_errors_are_measured(rng):
