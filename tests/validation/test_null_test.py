@@ -100,7 +100,8 @@ def test_the_same_again_and_in_other_processes():
     for options in ({}, {"n_jobs": 2}, {"n_jobs": 2, "cv": StarKFold(3)}):
         again = null_test(LinearRegression(), X, y, LINES, **SETTINGS | options)
         for name in ("rms", "rms_null", "skill", "skill_lo", "p", "q"):
-            assert_array_equal(first[name], again[name])
+            # the BLAS may use other threads in another process
+            assert_allclose(first[name], again[name], rtol=1e-9)
     other = null_test(LinearRegression(), X, y, LINES, **SETTINGS, random_state=1)
     assert_array_equal(first["rms"], other["rms"])
     assert first["skill_lo"][0] != other["skill_lo"][0]
