@@ -20,7 +20,7 @@ class AttentionPooling(nn.Module):
     def forward(self, x, coverage):
         scores = torch.einsum("nlc,qc->nql", self.norm(x), self.queries)
         coverage = coverage[:, None]
-        scores = (scores + self.places).float().masked_fill(coverage == 0, -1e4)
+        scores = (scores + self.places).masked_fill(coverage == 0, -1e4)
         weights = torch.softmax(scores, dim=-1) * coverage
         # a star without a known pixel gets 0
         weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-12)

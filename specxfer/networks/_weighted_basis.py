@@ -7,7 +7,7 @@ from specxfer.networks._losses import SMALLEST
 OVERSAMPLING = 10  # directions followed beyond those wanted, which settle them faster
 
 
-def weighted_basis(blocks, k, *, floor=0.0, max_iter=30, tol=1e-4, random_state=0):
+def weighted_basis(blocks, k, *, floor=0.0, max_iter=50, tol=1e-4, random_state=0):
     """Principal components of spectra with noise and gaps.
 
     Finds the spectra b and coefficients c that minimise the sum of
@@ -25,7 +25,7 @@ def weighted_basis(blocks, k, *, floor=0.0, max_iter=30, tol=1e-4, random_state=
         Components, at most; fewer if the residuals have no more.
     floor : float, default=0.0
         Standard deviation, continuum units, added in quadrature to the noise.
-    max_iter : int, default=30
+    max_iter : int, default=50
         Passes over the blocks, at most.
     tol : float, default=1e-4
         Relative change of the variance captured that ends them.
@@ -36,7 +36,7 @@ def weighted_basis(blocks, k, *, floor=0.0, max_iter=30, tol=1e-4, random_state=
     -------
     ndarray of float32 of shape (k, n_pixels)
         Orthogonal spectra, the strongest first, each times the standard deviation of
-        its coefficient about 0, continuum units.
+        its coefficient about 0, continuum units; the largest number is positive.
 
     Raises
     ------
@@ -62,35 +62,37 @@ def weighted_basis(blocks, k, *, floor=0.0, max_iter=30, tol=1e-4, random_state=
     array([[0.6, 0. , 0.8]], dtype=float32)
     """
     n_pixels = np.shape(blocks[0][0])[1]
-    start = np.random.default_rng(random_state)
+    rng = np.random.default_rng(random_state)
     rank = min(k + OVERSAMPLING, n_pixels)
-    axes = np.linalg.qr(start.normal(size=(n_pixels, rank)))[0].T.astype("f")
+    axes = np.linalg.qr(rng.normal(size=(n_pixels, rank)))[0].T.astype("f")
     coefs = [np.zeros((len(residuals), rank), "f") for residuals, _ in blocks]
-    captured = 0.0
+    modelled, captured = axes, 0.0
     for _ in range(max_iter):
         sums, moments, total = 0.0, 0.0, 0.0
         for (residuals, ivar), coef in zip(blocks, coefs):
-            filled, star = _filled(residuals, ivar, floor, coef @ axes)
+            filled, star = _filled(residuals, ivar, floor, coef @ modelled)
             coef[:] = filled @ axes.T
-            sums = sums + (coef * star).T @ filled
-            moments = moments + (coef * star).T @ coef
+            weighted = (coef * star).T
+            sums, moments = sums + weighted @ filled, moments + weighted @ coef
             total += float(star.sum())
         if not total:
             raise ValueError("no pixel is known: every ivar is 0.")
-        before, captured = captured, np.trace(moments) / total
+        variance, vectors = np.linalg.eigh(moments.astype(float) / total)
+        variance, vectors = variance[::-1][:k], vectors[:, ::-1][:, :k].astype("f")
+        spectra = vectors.T @ axes
+        before, captured = captured, variance.sum()
         if abs(captured - before) <= tol * captured:
             break
-        turned = np.linalg.qr(sums.T)[0].T.astype("f")
-        turn = axes @ turned.T
-        for coef in coefs:  # the same spectra in terms of the new axes
-            coef[:] = coef @ turn
-        axes = turned
-    variance, vectors = np.linalg.eigh(moments.astype(float) / total)
-    variance, vectors = variance[::-1][:k], vectors[:, ::-1][:, :k]
+        modelled = (
+            vectors @ spectra
+        )  # the wanted alone fill gaps, or they would overfit
+        axes = np.linalg.qr(sums.T)[0].T
     there = variance > 1e-10 * variance[0]
     there[0] = True
-    scale = np.sqrt(np.maximum(variance[there], 0))
-    return (scale[:, None] * (vectors[:, there].T @ axes)).astype(np.float32)
+    scale = np.sqrt(np.maximum(variance[there], 0)).astype("f")
+    strongest = np.abs(spectra).argmax(axis=1)
+    scale *= np.sign(np.take_along_axis(spectra, strongest[:, None], axis=1))[there, 0]
+    return scale[:, None] * spectra[there]
 
 
 def _filled(residuals, ivar, floor, model):
