@@ -7,7 +7,7 @@ from specxfer.networks._losses import SMALLEST
 OVERSAMPLING = 10  # directions followed beyond those wanted, which settle them faster
 
 
-def weighted_basis(blocks, k, *, floor=0.0, max_iter=50, tol=1e-4, random_state=0):
+def weighted_basis(blocks, k, *, floor=0.0, max_iter=50, tol=1e-3, random_state=0):
     """Principal components of spectra with noise and gaps.
 
     Finds the spectra b and coefficients c that minimise the sum of
@@ -27,7 +27,7 @@ def weighted_basis(blocks, k, *, floor=0.0, max_iter=50, tol=1e-4, random_state=
         Standard deviation, continuum units, added in quadrature to the noise.
     max_iter : int, default=50
         Passes over the blocks, at most.
-    tol : float, default=1e-4
+    tol : float, default=1e-3
         Relative change of the variance captured that ends them.
     random_state : int, default=0
         Starts the search; the result depends on it by about `tol`.
