@@ -176,6 +176,18 @@ def test_attention_gives_masked_positions_no_weight():
     torch.testing.assert_close(encoder.pool(x, coverage), pooled)
 
 
+def test_attention_weighs_positions_by_their_coverage():
+    pool = make("attention", 640).pool
+    x = torch.zeros(1, 40, 12, dtype=torch.double)
+    x[:, :20] += torch.arange(12)
+    torch.nn.init.zeros_(pool.queries)
+    coverage = torch.ones(1, 40, dtype=torch.double)
+    coverage[:, 20:] = 0.5
+    expected = (torch.arange(12) * 2 / 3).double().repeat(8)[None]
+    torch.testing.assert_close(pool(x, coverage), expected)
+    assert (pool(x, 0 * coverage) == 0).all()
+
+
 def test_scores_are_whitened_projections():
     rng = np.random.default_rng(0)
     components, scales = np.linalg.qr(rng.normal(size=(30, 3)))[0], [3.0, 2.0, 1.0]

@@ -72,6 +72,18 @@ def test_noise_is_weighed_down():
     assert 1 - told < 0.2 * (1 - untold)
 
 
+def test_noise_within_a_star_is_weighed_down():
+    coefs, spectra = low_rank(600)
+    rng = np.random.default_rng(3)
+    noise = rng.choice([0.02, 0.5], (600, 80))
+    residuals = coefs @ spectra + rng.normal(0, noise)
+    told = weighted_basis([(residuals, noise**-2)], 3, max_iter=300, tol=1e-7)
+    assert overlap(told, spectra) > 0.99
+    by_star = np.broadcast_to(noise.mean(axis=1, keepdims=True) ** -2, noise.shape)
+    untold = weighted_basis([(residuals, by_star)], 3, max_iter=300, tol=1e-7)
+    assert overlap(untold, spectra) < 0.97
+
+
 def test_a_floor_evens_weights_out():
     rng = np.random.default_rng(4)
     residuals = rng.normal(size=(100, 30))
