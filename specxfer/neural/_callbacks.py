@@ -170,6 +170,10 @@ class Progress(Callback):
             shown = {k: f"{v:.4g}" for k, v in row.items() if k not in hidden}
             self.bar.set_postfix(shown)
 
+    def close(self):
+        """Leave the bar as it stands."""
+        self.bar.close()
+
 
 def _reason(batch, rate):
     """What is likely behind a loss that is not finite, and what to try."""

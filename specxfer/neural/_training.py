@@ -128,7 +128,7 @@ def train(
     settings = Schedule() if settings is None else settings
     device = resolve_device(device)
     cast = _number_format(autocast)
-    _check(settings, batches, random_state, checkpoint_dir, monitor)
+    _check(settings, batches, validation, random_state, checkpoint_dir, monitor)
     own = OwnRandomness(_seed(random_state), device)
     with own, repeatable(device):
         run = _Run(module, criterion, batches, validation, settings, own, cast, monitor)
@@ -220,12 +220,19 @@ class _Run:
             )
             epochs.stopped = "interrupted"
         finally:
-            for feed in self.feeds.values():
-                feed.close()
             if bar is not None:
+                bar.show()
                 bar.close()
-            self.net.optimizer_.zero_grad()
+            self._release()
         return self._trained(epochs.stopped)
+
+    def _release(self):
+        """Let go of data and optimiser: they refer back to us, and would linger."""
+        for feed in self.feeds.values():
+            feed.close()
+        self.net.optimizer_.zero_grad()
+        self.feeds.clear()
+        self.net = self.epochs.save = None
 
     def _trained(self, stopped):
         """The best weights, left in the module as well."""
@@ -246,8 +253,9 @@ class _Run:
 
         n, done = len(self.batches), len(self.epochs.rows)
         bar = tqdm(total=self.settings.max_epochs * n, initial=done * n, unit="step")
-        self.net.callbacks_.append(("progress", Progress(bar, self.epochs)))
-        return bar
+        progress = Progress(bar, self.epochs)
+        self.net.callbacks_.append(("progress", progress))
+        return progress
 
     # -------------------------------------------------------------- checkpoints
     def resume(self, checkpoints):
@@ -362,14 +370,15 @@ class _Criterion(_Part):
         return loss
 
 
-def _check(settings, batches, random_state, checkpoint_dir, monitor):
+def _check(settings, batches, validation, random_state, checkpoint_dir, monitor):
     """Arguments that fit together."""
     if len(batches) < 1:
         raise ValueError("there are no batches; expected at least 1 an epoch.")
-    if settings.watch not in (None, "train_loss", "valid_loss") and monitor is None:
+    given = {None, "train_loss", "valid_loss" if validation is not None else None}
+    if settings.watch not in given and monitor is None:
         raise ValueError(
             f"settings.watch is {settings.watch!r}, which nothing gives: pass a "
-            "monitor that returns it."
+            "validation or a monitor that does."
         )
     if checkpoint_dir is not None and not isinstance(random_state, Integral):
         raise ValueError(
