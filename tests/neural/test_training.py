@@ -208,6 +208,34 @@ def test_validation_and_monitoring_do_not_disturb_training():
     assert len(set(results[1].history["drawn"])) == 1  # every epoch draws the same
 
 
+def test_training_draws_anew_in_each_epoch_and_validation_the_same():
+    drawn = {True: [], False: []}
+
+    class Drawing(torch.nn.Module):
+        def forward(self, outputs, targets):
+            drawn[self.training].append(torch.rand(()).item())
+            return squares(outputs, targets)
+
+    def monitor(module):
+        monitored.append(torch.rand(()).item())
+        return {}
+
+    monitored = []
+    for validation in (Stars(2), None):
+        train(
+            Linear(),
+            Drawing(),
+            Stars(),
+            validation,
+            settings=fast(),
+            monitor=monitor,
+        )
+    assert len(set(drawn[True][:20])) == 20
+    assert drawn[True][20:] == drawn[True][:20]
+    assert drawn[False] == drawn[False][:2] * 5
+    assert len(set(monitored)) == 1
+
+
 def test_history_has_an_array_for_everything():
     trained = train(
         Linear(), squares, Stars(), Stars(2, seed=3), settings=fast(),
