@@ -100,7 +100,10 @@ class SpectraSource:
         if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
             rows = slice(first, last + 1)
         block = self.spectra[rows]
-        flux, ivar = block.flux, block.ivar
+        try:
+            flux, ivar = block.flux, block.ivar
+        except ValueError as error:
+            raise ValueError(f"of the rows {first} to {last}: {error}") from None
         known = np.isfinite(flux) & self.seen
         if ivar is not None:
             known &= ivar > 0
