@@ -1,5 +1,6 @@
 """Linear translators."""
 
+from specxfer.linear._matched_scores import MatchedScores
 from specxfer.linear._pca_ridge import PCARidge
 from specxfer.linear._pca_ridge_cv import PCARidgeCV
 from specxfer.linear._spectral_pca import SpectralPCA
@@ -7,6 +8,7 @@ from specxfer.linear._spectral_ridge import SpectralRidge
 from specxfer.linear._unattenuated import unattenuated
 
 __all__ = [
+    "MatchedScores",
     "PCARidge",
     "PCARidgeCV",
     "SpectralPCA",

@@ -2,6 +2,26 @@
 
 from specxfer.neural._augmentation import Augmentation
 from specxfer.neural._batches import Batches
+from specxfer.neural._device import resolve_device
+from specxfer.neural._errors import CheckpointError, TrainingError, TrainingWarning
 from specxfer.neural._number_format import NumberFormat, choose_format
+from specxfer.neural._schedule import Schedule
+from specxfer.neural._trained import Trained
+from specxfer.neural._training import train
+from specxfer.neural._weights import arrays_of, load_arrays
 
-__all__ = ["Augmentation", "Batches", "NumberFormat", "choose_format"]
+__all__ = [
+    "Augmentation",
+    "Batches",
+    "CheckpointError",
+    "NumberFormat",
+    "Schedule",
+    "Trained",
+    "TrainingError",
+    "TrainingWarning",
+    "arrays_of",
+    "choose_format",
+    "load_arrays",
+    "resolve_device",
+    "train",
+]

@@ -4,6 +4,7 @@ from specxfer.plotting._attribution_display import AttributionDisplay
 from specxfer.plotting._calibration_display import CalibrationDisplay
 from specxfer.plotting._comparison_display import ComparisonDisplay
 from specxfer.plotting._coverage_map_display import CoverageMapDisplay
+from specxfer.plotting._history_display import HistoryDisplay, plot_history
 from specxfer.plotting._line_gallery_display import LineGalleryDisplay
 from specxfer.plotting._skill_display import SkillDisplay
 from specxfer.plotting._spectrum_display import SpectrumDisplay
@@ -13,7 +14,9 @@ __all__ = [
     "CalibrationDisplay",
     "ComparisonDisplay",
     "CoverageMapDisplay",
+    "HistoryDisplay",
     "LineGalleryDisplay",
     "SkillDisplay",
     "SpectrumDisplay",
+    "plot_history",
 ]

@@ -1,0 +1,29 @@
+"""Networks and losses in plain torch, which the neural translators are made of.
+
+All take spectra as deviations from the mean spectrum of the training stars, with an
+inverse variance that is 0 where the flux is unknown. Nothing here mixes stars: what a
+network gives for a star does not depend on the batch it comes in. Initial weights are
+drawn from torch's global generator, as those of any torch module are.
+"""
+
+from specxfer.networks._conv_decoder import ConvDecoder
+from specxfer.networks._gaussian_likelihood import GaussianLikelihood
+from specxfer.networks._linear_decoder import LinearDecoder
+from specxfer.networks._log_variance_head import LogVarianceHead
+from specxfer.networks._score_encoder import ScoreEncoder
+from specxfer.networks._spectrum_encoder import SpectrumEncoder
+from specxfer.networks._translation import Translation
+from specxfer.networks._weighted_basis import weighted_basis
+from specxfer.networks._weighted_squared_error import WeightedSquaredError
+
+__all__ = [
+    "ConvDecoder",
+    "GaussianLikelihood",
+    "LinearDecoder",
+    "LogVarianceHead",
+    "ScoreEncoder",
+    "SpectrumEncoder",
+    "Translation",
+    "WeightedSquaredError",
+    "weighted_basis",
+]
