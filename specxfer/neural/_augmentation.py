@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 __all__ = ["Augmentation"]
 
@@ -168,11 +167,17 @@ class Augmentation:
         """Mask runs of pixels."""
         n, p = flux.shape
         share = self.masked * torch.rand(n, 1, **draw)
-        # a pixel is masked if a run begins in it or the mask_length - 1 before
-        begins = 1 - (1 - share) ** (1 / self.mask_length)
-        hit = torch.rand(n, p + self.mask_length - 1, **draw) < begins
-        runs = F.max_pool1d(hit.to(flux.dtype), self.mask_length, stride=1)
-        free = 1 - runs
+        # runs begin anywhere, also before the first pixel, so all pixels are alike;
+        # one misses a pixel with probability 1 - mask_length / places
+        places = p + self.mask_length - 1
+        missed = np.log1p(-min(self.mask_length / places, 1 - 1e-6))
+        most = int(np.ceil(np.log1p(-self.masked) / missed))
+        starts = torch.randint(places, (n, most), **draw)
+        wanted = torch.arange(most, device=flux.device) < torch.log1p(-share) / missed
+        edges = torch.zeros(n, places + self.mask_length, device=flux.device)
+        edges.scatter_add_(1, starts, wanted.to(edges.dtype))
+        edges.scatter_add_(1, starts + self.mask_length, -wanted.to(edges.dtype))
+        free = edges.cumsum(1)[:, self.mask_length - 1 : places] == 0
         flux *= free
         ivar *= free
 

@@ -195,8 +195,8 @@ class Batches:
 
     def _pooled(self, rng):
         """Batches of stars from pools, of which the next is read meanwhile."""
-        order, bounds = self._run_order(rng), self._bounds
-        pools = [bounds[i : i + self._per_pool + 1] for i in self._pool_starts()]
+        order = self._run_order(rng)
+        pools = self._pools()
         size = max(pool[-1] - pool[0] for pool in pools)
         spaces = cycle([self._allocate(size), self._allocate(size)])
         stop = Event()
@@ -220,8 +220,13 @@ class Batches:
             finally:
                 stop.set()
 
-    def _pool_starts(self):
-        return range(0, len(self), self._per_pool)
+    def _pools(self):
+        """Bounds of the batches of each pool; the first are smaller, to start early."""
+        pools, done, size = [], 0, -(-self._per_pool // 4)
+        while done < len(self):
+            pools.append(self._bounds[done : done + size + 1])
+            done, size = done + size, min(2 * size, self._per_pool)
+        return pools
 
     def _run_order(self, rng):
         """Rows in the order they are read, neighbours on disk in runs."""

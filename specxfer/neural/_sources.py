@@ -126,12 +126,14 @@ class SpectraSource:
                 return
             part = slice(start, start + RUN)
             flux, ivar, known = self._block(rows[part])
-            if "known" in arrays:
-                arrays["known"][: len(rows)][part] = known
-            if "flux" in arrays:
-                arrays["flux"][: len(rows)][part] = np.where(known, flux, self.fill)
-            if "ivar" in arrays:
-                arrays["ivar"][: len(rows)][part] = np.where(known, ivar, 0)
+            values = {"flux": flux, "ivar": ivar, "known": known}
+            unknown = None if known.all() else ~known
+            for name, array in arrays.items():
+                out = array[: len(rows)][part]
+                out[...] = values[name]
+                if unknown is not None and name != "known":
+                    fill = self.fill if name == "flux" else 0
+                    np.copyto(out, fill, where=unknown)
 
     def held(self, rows, arrays):
         """The stars that were read, and those that are shared, by name."""
