@@ -50,13 +50,16 @@ class LazyArray:
             _compose(self.cols, cols, p),
         )
 
-    def read(self):
-        """The selected values, as an array in memory."""
+    def read(self, out=None):
+        """The selected values, as an array in memory, or written to one."""
         values = self.stored
         if isinstance(self.cols, slice):  # a view: only what is wanted is read
             values = values[self.rows, self.cols]
         else:
             values = np.take(np.asarray(values[self.rows]), self.cols, axis=1)
+        if out is not None:
+            out[...] = values
+            return out
         view = isinstance(self.rows, slice) and isinstance(self.cols, slice)
         # picking by integers has copied already
         return np.array(values, self.dtype, copy=view or None, order="C")

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from specxfer._checks import checked_flux, checked_ivar
 from specxfer._lazy import LazyArray
 
 __all__ = ["ArraySource", "Held", "SpectraSource"]
@@ -94,19 +95,22 @@ class SpectraSource:
                 break
         return bool(dirty[0]), bool(dirty[1])
 
-    def _block(self, rows):
-        """Flux, ivar or None, and where they are known."""
+    def _block(self, rows, into=None):
+        """Flux, ivar or None, and where they are known; read into arrays if given."""
         first, last = rows[0], rows[-1]
         if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
             rows = slice(first, last + 1)
-        block = self.spectra[rows]
+        into = into or {}
         try:
-            flux, ivar = block.flux, block.ivar
+            flux = checked_flux(_taken(self.spectra._flux, rows, into.get("flux")))
+            known = np.isfinite(flux)
+            known &= self.seen
+            if not self.spectra.has_noise:
+                return flux, None, known
+            ivar = checked_ivar(_taken(self.spectra._ivar, rows, into.get("ivar")))
         except ValueError as error:
             raise ValueError(f"of the rows {first} to {last}: {error}") from None
-        known = np.isfinite(flux) & self.seen
-        if ivar is not None:
-            known &= ivar > 0
+        known &= ivar > 0
         return flux, ivar, known
 
     def allocate(self, n):
@@ -125,15 +129,15 @@ class SpectraSource:
             if stopped():
                 return
             part = slice(start, start + RUN)
-            flux, ivar, known = self._block(rows[part])
-            values = {"flux": flux, "ivar": ivar, "known": known}
-            unknown = None if known.all() else ~known
-            for name, array in arrays.items():
-                out = array[: len(rows)][part]
-                out[...] = values[name]
-                if unknown is not None and name != "known":
-                    fill = self.fill if name == "flux" else 0
-                    np.copyto(out, fill, where=unknown)
+            into = {name: array[: len(rows)][part] for name, array in arrays.items()}
+            _, _, known = self._block(rows[part], into)
+            if "known" in into:
+                into["known"][...] = known
+            if not known.all():
+                np.logical_not(known, out=known)
+                for name, fill in (("flux", self.fill), ("ivar", 0)):
+                    if name in into:
+                        np.copyto(into[name], fill, where=known)
 
     def held(self, rows, arrays):
         """The stars that were read, and those that are shared, by name."""
@@ -186,6 +190,16 @@ class ArraySource:
         if arrays:
             return {self.name: Held(arrays[self.name])}
         return {self.name: Held(self.values, rows)}
+
+
+def _taken(values, rows, out=None):
+    """Rows of an array in memory or on disk, written to `out` if it is there."""
+    if isinstance(values, LazyArray):
+        return values[rows].read(out)
+    if out is None:
+        return values[rows]
+    out[...] = values[rows]
+    return out
 
 
 def _as_it_is(values):
