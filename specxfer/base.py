@@ -220,21 +220,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return X
 
     def _check_target(self, y):
-        if isinstance(y, Spectra):
-            return y
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None: give the target spectra of the same stars."
-            )
-        y = check_array(
-            as_plain(y),
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
-            ensure_2d=False,
-            input_name="y",
-        )
-        return Spectra(y.reshape(len(y), -1), wave=None, medium=None)
+        return _checked_target(y, type(self).__name__)
 
     def _set_target_grid(self, y):
         self.n_pixels_out_ = y.shape[1]
@@ -521,6 +507,25 @@ def _check_rows(X, y):
             f"{differ[0]} ({X.ids[differ[0]]!r} and {y.ids[differ[0]]!r}): bring them "
             "into the same order."
         )
+
+
+def _checked_target(y, name):
+    """The target of an estimator of that name, as `Spectra`."""
+    if isinstance(y, Spectra):
+        return y
+    if y is None:
+        raise ValueError(
+            f"{name} requires y to be passed, but the target y is "
+            "None: give the target spectra of the same stars."
+        )
+    y = check_array(
+        as_plain(y),
+        dtype=[np.float64, np.float32],
+        ensure_all_finite="allow-nan",
+        ensure_2d=False,
+        input_name="y",
+    )
+    return Spectra(y.reshape(len(y), -1), wave=None, medium=None)
 
 
 def _has_pixels(spectra):

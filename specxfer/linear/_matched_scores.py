@@ -4,7 +4,6 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, _fit_context
-from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -12,14 +11,13 @@ from specxfer._noise_profile import NoiseProfile
 from specxfer._pixel_sums import PixelSums
 from specxfer._rows import by_index
 from specxfer._stars import star_codes
-from specxfer.base import _has_pixels, _seed
+from specxfer.base import _checked_target, _has_pixels, _seed
 from specxfer.linear._score_array import Scores
 from specxfer.linear._scores import BLOCK, ScoreModel, _brightness
 from specxfer.linear._spectral_pca import SpectralPCA
 from specxfer.linear._spectral_ridge import SpectralRidge
 from specxfer.model_selection import StarKFold
 from specxfer.preprocessing._transformer import SpectraTransformer
-from specxfer.spectra import Spectra, as_plain
 
 
 class MatchedScores(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
@@ -191,7 +189,7 @@ class MatchedScores(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
     def _learnt(self, X, y):
         """Filters fitted without each part of the stars; the source, and the parts."""
         X = self._check_X(X, reset=True)
-        y = _checked_target(y)
+        y = _checked_target(y, type(self).__name__)
         check_consistent_length(X, y)
         stars = star_codes(X, y)
         paired = _has_pixels(X) & _has_pixels(y)
@@ -270,21 +268,3 @@ class MatchedScores(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
         return tags
-
-
-def _checked_target(y):
-    if isinstance(y, Spectra):
-        return y
-    if y is None:
-        raise ValueError(
-            "MatchedScores requires y to be passed, but the target y is None: give the "
-            "target spectra of the same stars."
-        )
-    y = check_array(
-        as_plain(y),
-        dtype=[np.float64, np.float32],
-        ensure_all_finite="allow-nan",
-        ensure_2d=False,
-        input_name="y",
-    )
-    return Spectra(y.reshape(len(y), -1), wave=None, medium=None)
