@@ -7,9 +7,12 @@ drawn from torch's global generator, as those of any torch module are.
 """
 
 from specxfer.networks._conv_decoder import ConvDecoder
+from specxfer.networks._gated_ensemble import GatedEnsemble
 from specxfer.networks._gaussian_likelihood import GaussianLikelihood
 from specxfer.networks._linear_decoder import LinearDecoder
 from specxfer.networks._log_variance_head import LogVarianceHead
+from specxfer.networks._member_networks import MemberNetworks
+from specxfer.networks._quadratic_error import QuadraticError
 from specxfer.networks._score_encoder import ScoreEncoder
 from specxfer.networks._spectrum_encoder import SpectrumEncoder
 from specxfer.networks._translation import Translation
@@ -18,9 +21,12 @@ from specxfer.networks._weighted_squared_error import WeightedSquaredError
 
 __all__ = [
     "ConvDecoder",
+    "GatedEnsemble",
     "GaussianLikelihood",
     "LinearDecoder",
     "LogVarianceHead",
+    "MemberNetworks",
+    "QuadraticError",
     "ScoreEncoder",
     "SpectrumEncoder",
     "Translation",

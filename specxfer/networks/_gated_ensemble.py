@@ -1,0 +1,121 @@
+"""`GatedEnsemble`: several small networks side by side, linear where they can be."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class GatedEnsemble(nn.Module):
+    """Members that are linear in all numbers, with slopes that the leading ones set.
+
+    Of input x with leading part l a member makes ``h = A x``, and from that
+    ``C [h (1 + g(l)) + b(l)] + d``, where (g, b) is a perceptron with one hidden layer.
+    How strongly a line responds depends on the kind of star, which few numbers tell;
+    the rest says how this star differs from its kind, and there the response is
+    linear. Members share nothing but the pass: all are one product of matrices.
+
+    Parameters
+    ----------
+    n_in : int
+        Numbers per star that come in, of order 1, the telling ones first.
+    n_out : int
+        Numbers per star that come out; 0 before training.
+    n_members : int, default=5
+    n_leading : int, default=6
+        How many of the numbers set the slopes.
+    width : int, default=64
+        Length of h.
+    gate_width : int, default=64
+        Hidden units of (g, b).
+
+    References
+    ----------
+    Hastie & Tibshirani 1993, J. R. Stat. Soc. B 55, 757 (coefficients that vary with
+    other variables); Perez et al. 2018, AAAI (networks that modulate networks);
+    Lakshminarayanan et al. 2017, NIPS 30 (members from different starts).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from specxfer.networks import GatedEnsemble
+    >>> ensemble = GatedEnsemble(20, 8, n_members=3)
+    >>> ensemble(torch.zeros(5, 20)).shape
+    torch.Size([5, 3, 8])
+    """
+
+    def __init__(
+        self, n_in, n_out, *, n_members=5, n_leading=6, width=64, gate_width=64
+    ):
+        super().__init__()
+        self.n_members, self.width = n_members, width
+        self.n_leading = min(n_leading, n_in)
+        self.inner = nn.Linear(n_in, n_members * width)
+        self.hidden = nn.Linear(self.n_leading, n_members * gate_width)
+        bound = gate_width**-0.5  # as nn.Linear does
+        gates = torch.empty(n_members, gate_width, 2 * width).uniform_(-bound, bound)
+        self.gates = nn.Parameter(gates)
+        self.bias_gates = nn.Parameter(torch.zeros(n_members, 1, 2 * width))
+        self.outer = nn.Parameter(torch.zeros(n_members, width, n_out))
+        self.bias_outer = nn.Parameter(torch.zeros(n_members, 1, n_out))
+
+    def forward(self, x):
+        """What each member makes of each star.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_in), or (n, n_members, n_in) of each member's own
+
+        Returns
+        -------
+        Tensor of shape (n, n_members, n_out)
+        """
+        h, before = self._of_each(self.inner, x), self._before_gates(x)
+        gates = torch.baddbmm(self.bias_gates, functional.silu(before), self.gates)
+        slope, offset = gates.chunk(2, -1)
+        out = torch.baddbmm(self.bias_outer, h * (1 + slope) + offset, self.outer)
+        return out.transpose(0, 1)
+
+    def _before_gates(self, x):
+        return self._of_each(self.hidden, x[..., : self.n_leading])
+
+    def _of_each(self, layer, x):
+        """What a layer of all members makes of x, (n_members, n, width)."""
+        weight, bias = self._weights(layer)
+        if x.ndim == 2:
+            return layer(x).unflatten(1, (self.n_members, -1)).transpose(0, 1)
+        return torch.baddbmm(bias, x.transpose(0, 1), weight)
+
+    def _weights(self, layer):
+        """Weights (n_members, n_in, width) and biases of each member in a layer."""
+        weight = layer.weight.unflatten(0, (self.n_members, -1)).transpose(1, 2)
+        return weight, layer.bias.unflatten(0, (self.n_members, 1, -1))
+
+    def jacobian(self, x):
+        """Derivatives of the mean of the members by the input.
+
+        With the activation s of the hidden units, whose weights are H, and the weights
+        G of slopes and offsets, ``C [(1 + g) A + (h G_g + G_b) s' H]``.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_in), or (n, n_members, n_in)
+
+        Returns
+        -------
+        Tensor of shape (n, n_out, n_in)
+            By the input of all members together.
+        """
+        h, before = self._of_each(self.inner, x), self._before_gates(x)
+        gates = torch.baddbmm(self.bias_gates, functional.silu(before), self.gates)
+        slope = 1 + gates[..., : self.width]
+        inner, hidden = self._weights(self.inner)[0], self._weights(self.hidden)[0]
+        half = torch.sigmoid(before)
+        rising = half * (1 + before * (1 - half))  # the derivative of SiLU
+        total = 0.0
+        for m in range(self.n_members):
+            of_gates = (rising[m, :, None] * hidden[m]) @ self.gates[m]
+            by_slope, by_offset = of_gates.chunk(2, -1)  # (n, n_leading, width)
+            by_h = inner[m] * slope[m, :, None]  # (n, n_in, width)
+            by_h[:, : self.n_leading] += by_slope * h[m, :, None] + by_offset
+            total = total + by_h @ self.outer[m]
+        return total.transpose(1, 2) / self.n_members

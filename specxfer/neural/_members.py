@@ -1,0 +1,159 @@
+"""`Members`: the trained networks of an ensemble, ready to predict."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from specxfer.networks import GatedEnsemble, MemberNetworks, SpectrumEncoder
+from specxfer.neural._randomness import OwnRandomness
+from specxfer.neural._weights import load_arrays
+
+__all__ = ["Members", "left_out_mean"]
+
+ROWS = 512  # of every pass, so that a star's bits do not depend on how many come
+CPU = torch.device("cpu")
+FIRST_WEIGHTS = 3  # key of the random numbers of initial weights
+
+
+@dataclass
+class Members:
+    """The networks of an ensemble by their sizes and weights: nothing of torch is kept.
+
+    Parameters
+    ----------
+    sizes : dict
+        Arguments of `GatedEnsemble`.
+    conv : dict or None
+        Arguments of `SpectrumEncoder`, if the spectra themselves go in.
+    beside : bool
+        Whether scores go in as well; without `conv` only they do.
+    mean_in : ndarray of shape (n_pixels,) or None
+        Mean source spectrum, 0 where there is none, for `conv`.
+    state : dict of ndarray, optional
+        The weights.
+    """
+
+    sizes: dict
+    conv: dict | None = None
+    beside: bool = True
+    mean_in: np.ndarray | None = None
+    state: dict | None = None
+
+    def new(self, seed):
+        """Networks before training, with weights drawn from a seed."""
+        with OwnRandomness(seed, CPU) as own:
+            own.reseed(FIRST_WEIGHTS)
+            return self._build()
+
+    def _build(self):
+        encoders = []
+        if self.conv is not None:
+            n_members = self.sizes["n_members"]
+            encoders = [SpectrumEncoder(**self.conv) for _ in range(n_members)]
+        return MemberNetworks(GatedEnsemble(**self.sizes), encoders)
+
+    @cached_property
+    def _network(self):
+        with OwnRandomness(0, CPU):
+            network = self._build()
+        return load_arrays(network, self.state).double().eval().requires_grad_(False)
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k != "_network"}
+
+    def outputs(self, scores, X=None):
+        """What every member makes of every star.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n, k)
+        X : Spectra in memory, shape (n, n_pixels), optional
+            Needed with `conv`.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n, n_members, n_out)
+        """
+        ensemble = self._network.ensemble
+        with torch.no_grad():
+            parts = [ensemble(part) for part in self._parts(scores, X)]
+        return torch.cat(parts).numpy()[: len(scores)]
+
+    def spread(self, scores, covariance, X=None):
+        """Covariance of the mean of the members, from scores and between members.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n, k)
+        covariance : ndarray of shape (n, k, k)
+            Of the scores: carried through by the derivatives.
+        X : Spectra in memory, shape (n, n_pixels), optional
+
+        Returns
+        -------
+        ndarray of shape (n, n_out, n_out)
+        """
+        found, ensemble = [], self._network.ensemble
+        for i, part in enumerate(self._parts(scores, X)):
+            n = min(ROWS, len(scores) - i * ROWS)
+            out = ensemble(part[:n])
+            left = out - out.mean(dim=1, keepdim=True)
+            between = left.transpose(1, 2) @ left / (out.shape[1] - 1)
+            if self.beside:
+                k = scores.shape[1]
+                of_scores = torch.tensor(covariance[i * ROWS : i * ROWS + n]).double()
+                slopes = ensemble.jacobian(part[:n])[:, :, :k]
+                between += slopes @ of_scores @ slopes.transpose(1, 2)
+            found.append(between)
+        return torch.cat(found).numpy()
+
+    def _parts(self, scores, X):
+        """Inputs of the ensemble in blocks of one size, the last filled up."""
+        for start in range(0, len(scores), ROWS):
+            rows = slice(start, start + ROWS)
+            part = _filled(scores[rows])
+            if self.conv is None:
+                yield part
+                continue
+            ivar = X[rows].weights()
+            flux = np.where(ivar > 0, X[rows].flux - self.mean_in, 0)
+            flux, ivar = _filled(flux), _filled(ivar)
+            encoders = self._network.encoders
+            with torch.no_grad():
+                found = torch.stack([e(flux, ivar) for e in encoders], dim=1)
+            if self.beside:
+                same = part[:, None].expand(-1, len(encoders), -1)
+                found = torch.cat([same, found], dim=2)
+            yield found
+
+
+def _filled(a):
+    """Rows as a tensor of `ROWS` rows."""
+    full = np.zeros((ROWS, *a.shape[1:]))
+    full[: len(a)] = a
+    return torch.from_numpy(full)
+
+
+def left_out_mean(outputs, left_out):
+    """Outputs of the members that have not seen a star, and how the others differ.
+
+    Parameters
+    ----------
+    outputs : ndarray of shape (n, n_members, k)
+    left_out : ndarray of bool of shape (n, n_members)
+
+    Returns
+    -------
+    mean : ndarray of shape (n, k)
+    variance : ndarray of shape (n, k)
+        Between members that have seen the star; 0 where there is but one.
+    """
+    count = left_out.sum(axis=1)[:, None]
+    mean = np.einsum("nmk,nm->nk", outputs, left_out) / count
+    others = left_out.shape[1] - count
+    middle = np.einsum("nmk,nm->nk", outputs, ~left_out) / np.maximum(others, 1)
+    left = outputs - middle[:, None]
+    square = np.einsum("nmk,nmk,nm->nk", left, left, ~left_out)
+    return mean, square / np.maximum(others - 1, 1)
