@@ -6,8 +6,10 @@ from scipy import linalg
 from specxfer._threads import in_parallel
 from specxfer.linear._residuals import few_stars, leave_one_star_out
 
+FAVOUR = 10.0  # how much more pixels that matter most count than all others together
 
-def turned(u, star_weight, coef, deviation):
+
+def turned(u, star_weight, coef, deviation, first=None):
     """The features turned so that few of them tell the pixels most, (k, k).
 
     Centred and whitened, features have coefficients of equal sampling variance; the
@@ -22,6 +24,9 @@ def turned(u, star_weight, coef, deviation):
     star_weight : ndarray of shape (n,)
     coef : ndarray of shape (k, n_pixels)
     deviation : ndarray of shape (n_pixels,)
+    first : ndarray of bool of shape (n_pixels,), optional
+        Pixels that matter most: the turn is theirs, `FAVOUR` times as much as that of
+        all others.
 
     Returns
     -------
@@ -37,6 +42,10 @@ def turned(u, star_weight, coef, deviation):
     deviation = np.where(deviation > 0, deviation, np.inf)
     heard = root.T @ coef[:-1] / deviation
     loud = heard @ heard.T
+    if first is not None:
+        of_first = heard[:, first] @ heard[:, first].T
+        others = max(np.trace(loud) - np.trace(of_first), 0)
+        loud += FAVOUR * others / (np.trace(of_first) or 1.0) * of_first
     # what no pixel listens to stays in order
     tie = 1e-6 * np.trace(loud) / len(loud) * np.linspace(1, 0, len(loud))
     axes = np.linalg.eigh(loud + np.diag(tie))[1][:, ::-1]

@@ -159,6 +159,8 @@ class Problem:
     equations : NormalEquations
     learns : bool
         Whether penalties are to be learnt.
+    first : ndarray of bool of shape (n_pixels,) or None
+        Pixels that matter most; penalties are learnt from them and the others apart.
     """
 
     u: np.ndarray
@@ -167,9 +169,20 @@ class Problem:
     scatter: np.ndarray
     equations: NormalEquations
     learns: bool
+    first: np.ndarray | None = None
 
     @classmethod
-    def of(cls, features, y, star_weight, alpha, change=None, sums=None, algebra=CPU):
+    def of(
+        cls,
+        features,
+        y,
+        star_weight,
+        alpha,
+        change=None,
+        sums=None,
+        algebra=CPU,
+        first=None,
+    ):
         """From features and target, in two passes over it.
 
         Parameters
@@ -181,6 +194,7 @@ class Problem:
         change : ResolutionChange, optional
         sums : PixelSums, optional
         algebra : Algebra, optional
+        first : ndarray of bool of shape (n_pixels,), optional
         """
         u = _with_one(features)
         k, p = u.shape[1], y.shape[1]
@@ -194,9 +208,9 @@ class Problem:
                 y = AtReference(y, u, coef, change)
                 scatter, coef, deviation = first_fit(u, y, sums, star_weight, penalty)
             if learns and k > 1:
-                turn = turned(u, star_weight, coef, deviation)
+                turn = turned(u, star_weight, coef, deviation, first)
         equations = NormalEquations.of(u @ turn, y, sums, star_weight, scatter, algebra)
-        return cls(u, turn, y, scatter, equations, learns and k > 1)
+        return cls(u, turn, y, scatter, equations, learns and k > 1, first)
 
     @property
     def v(self):
@@ -211,7 +225,14 @@ class Problem:
         if not self.y.has_noise:
             unit = np.maximum(self.scatter, np.finfo(self.y.dtype).tiny)
         coef, diagonal, _ = self.equations.solve(free_intercept(len(self.turn), 1.0))
-        return learnt_penalty(coef, diagonal, unit)
+        if self.first is None:
+            return learnt_penalty(coef, diagonal, unit)
+        found = np.empty_like(coef)
+        for some in (self.first, ~self.first):
+            found[:, some] = learnt_penalty(
+                coef[:, some], diagonal[:, some], unit[some]
+            )
+        return found
 
 
 def fit_pixel_ridge(
@@ -229,6 +250,7 @@ def fit_pixel_ridge(
     per_pixel=False,
     sums=None,
     algebra=CPU,
+    first=None,
 ):
     """Fit a `PixelRidge`.
 
@@ -263,6 +285,9 @@ def fit_pixel_ridge(
         Those of y, if they are at hand.
     algebra : Algebra, optional
         Where products are computed.
+    first : ndarray of bool of shape (n_pixels,), optional
+        Pixels that matter most: penalties are learnt for them apart, among
+        combinations of features that they listen to.
 
     Returns
     -------
@@ -270,7 +295,7 @@ def fit_pixel_ridge(
     alpha : float, ndarray of shape (n_pixels,) or None
         The one taken; None if penalties are learnt.
     """
-    problem = Problem.of(features, y, star_weight, alpha, change, sums, algebra)
+    problem = Problem.of(features, y, star_weight, alpha, change, sums, algebra, first)
     u, v, y, turn = problem.u, problem.v, problem.y, problem.turn
     scatter, equations, learns = problem.scatter, problem.equations, problem.learns
     scale, k = equations.scale, u.shape[1]

@@ -156,7 +156,9 @@ class SpectralRidge(OfPixelRidge, Translator):
             X.flux, spread, y, sample_weight, star_codes(X, y), self._change, self._sums
         )
 
-    def _fit_features(self, features, spread, y, weight, stars, change, sums):
+    def _fit_features(
+        self, features, spread, y, weight, stars, change, sums, first=None
+    ):
         alpha = checked_alpha(self.alpha)
         self._ridge, self.alpha_ = fit_pixel_ridge(
             features,
@@ -172,6 +174,7 @@ class SpectralRidge(OfPixelRidge, Translator):
             per_pixel=self.alpha_per_pixel,
             sums=sums,
             algebra=Algebra(self.device),
+            first=first,
         )
         lever = self._ridge.leverage(features)
         self._limit = max(float(np.quantile(lever, 0.999, method="higher")), 1e-12)

@@ -16,27 +16,26 @@ class QuadraticError(nn.Module):
 
     Parameters
     ----------
-    unit : float, default=1.0
-        What the sum is divided by; with the mean of ``bᵀ G⁻¹ b`` the loss of the
-        mean spectrum is 1, and that of the spectra themselves 0.
+    n_parts : int, default=1
+        Parts of the spectrum that the coefficients are of. With b and G of each in
+        units of its mean ``bᵀ G⁻¹ b``, the loss of the mean spectrum is 1, and that of
+        the observed spectra near 0.
 
     Examples
     --------
     >>> import torch
     >>> from specxfer.networks import QuadraticError
-    >>> targets = {"gram": torch.eye(2)[None], "projection": torch.tensor([[3.0, 4.0]])}
+    >>> targets = {"gram": torch.eye(2)[None] / 25}
+    >>> targets["projection"] = torch.tensor([[3.0, 4.0]]) / 25
     >>> targets["judges"] = torch.tensor([[1.0, 1.0, 0.0]])
     >>> outputs = torch.tensor([[[3.0, 4.0], [0.0, 0.0], [9.0, 9.0]]])
-    >>> QuadraticError(unit=25.0)(outputs, targets).item()  # (0 + 1) / 2
+    >>> QuadraticError()(outputs, targets).item()  # (0 + 1) / 2
     0.5
     """
 
-    def __init__(self, unit=1.0):
+    def __init__(self, n_parts=1):
         super().__init__()
-        self.unit = unit
-
-    def extra_repr(self):
-        return f"unit={self.unit:.6g}"
+        self.n_parts = n_parts
 
     def forward(self, outputs, targets):
         """The loss of a batch.
@@ -62,4 +61,4 @@ class QuadraticError(nn.Module):
         gram = targets["gram"].to(outputs.dtype)
         projection = targets["projection"].to(outputs.dtype)
         right = torch.bmm(outputs, gram) - 2 * projection[:, None]
-        return 1 + (right * outputs).sum(dim=2) / self.unit
+        return 1 + (right * outputs).sum(dim=2) / self.n_parts

@@ -11,7 +11,7 @@ from specxfer.base import Translator, _seed
 from specxfer.linear import MatchedScores, PCARidge, SpectralPCA, SpectralRidge
 from specxfer.linear._pixel_ridge import OfPixelRidge
 from specxfer.linear._scores import BLOCK
-from specxfer.lines import load_lines, window_pixels
+from specxfer.lines import Line, load_lines, window_pixels
 from specxfer.neural._blend import Blend
 from specxfer.neural._device import resolve_device
 from specxfer.neural._matched_features import MatchedFeatures, left_out_scores
@@ -26,16 +26,144 @@ SOME = 4000  # stars that are enough for a mean covariance
 
 
 class CNNTranslator(OfPixelRidge, Translator):
-    """Networks on what the source shows of the target, beside a linear translator.
+    """An ensemble of networks on what the source shows of the target's components.
 
-    DOC
+    The target's spectra are reduced to principal components, those of all pixels and
+    those of the lines that matter most; what each does to the source becomes a filter,
+    as wide as the spectrum and matched to its noise (`MatchedScores`). Small networks
+    turn the filtered scores into the target's components, with slopes that depend on
+    the kind of star. Every star is left out by some of them, and by these alone it is
+    judged: where networks are no better than `PCARidge`, the result is that of
+    `PCARidge`. A last ridge writes the spectrum, at any resolving power, and measures
+    on stars left out what could not be told.
+
+    Parameters
+    ----------
+    n_components : int, default=40
+        Components of the target, and as many of its `lines`, at most.
+    base : "pca_ridge", PCARidge or None, default="pca_ridge"
+        The linear translator that networks have to beat, component by component.
+        None: networks alone.
+    encoder : {"matched", "conv", "both"}, default="matched"
+        What networks see of the source: matched scores; the spectrum itself by a
+        residual convolutional network of each member (`networks.SpectrumEncoder`); or
+        both. Convolutions cost about a hundred times as much; for where
+        they pay, see the user guide.
+    lines : "auto", list of Line or (lo, hi), or None, default="auto"
+        What matters most: these pixels have components and coefficients of their own,
+        as a line of a few mÅ is lost among thousands of pixels. Pairs are in Å, in the
+        medium of the target. "auto" are the bundled lines of heavy elements and
+        lithium that lie in the target; None, and targets without wavelengths, treat
+        all pixels alike.
+    n_members : int, default=5
+        Networks. The stars are divided into five parts (or `n_members`, if less), and
+        each network leaves one out, in turn.
+    n_leading : int, default=6
+        Leading combinations of scores, that the slopes depend on.
+    width : int, default=128
+        Hidden units of each network.
+    max_epochs : int, default=150
+    learning_rate : float, default=8e-3
+    weight_decay : float, default=0.1
+    batch_size : int, default=256
+    patience : int or None, default=20
+        See `neural.Schedule`.
+    velocity, noise, masked : float, default=0.0
+        Perturbations of the source in training, see `neural.Augmentation`: km/s; times
+        the noise of each pixel; share of pixels. Scores have four perturbed copies a
+        star, convolutions see new ones in every epoch.
+    n_factors : int, default=20
+        Directions, at most, in which residuals of different pixels are found to vary
+        together.
+    number_format : {"float32", "bfloat16", "auto"}, default="float32"
+        What networks are trained in. "auto" takes what a timed probe finds fastest, so
+        that two fits may differ.
+    memory : int, default=2**30
+        Bytes that copies of spectra may take, where networks see them.
+    checkpoint_dir : path-like, optional
+        Folder for the state of the training after every epoch. The same fit, after a
+        kill, goes on from it to the same result.
+    device : str or torch.device, default="auto"
+        Where the fit computes: a CUDA device if there is one. Predictions always are
+        on the CPU.
+    verbose : int, default=0
+        1 shows a progress bar.
+    random_state : int, RandomState instance or None, default=0
+        Divides the stars, starts the networks, and orders the batches.
+
+    Attributes
+    ----------
+    base_ : PCARidge or None
+    share_ : ndarray of shape (n_coefficients,)
+        Share of the networks in each of the target's coefficients, from 0 (the base
+        alone) to 1.
+    history_ : dict of str to ndarray of shape (n_epochs,)
+        "train_loss" and "valid_loss", 1 for the mean spectrum and 0 for the observed
+        one; "valid_error", the rms flux error of single members at `lines` (at all
+        pixels if there are none), noise taken off, in continuum units, on stars left
+        out; "learning_rate", "seconds".
+    best_epoch_ : int
+        The epoch, from 1, whose weights were kept.
+    stopped_ : str
+        Why training ended: "max_epochs", "patience" or "interrupted".
+    number_format_ : str
+    coef_ : ndarray of shape (n_coefficients, n_pixels_out_)
+        Of the last ridge.
+    intercept_, scatter_ : ndarray of shape (n_pixels_out_,)
+        Of the last ridge; what the source cannot tell, as a standard deviation.
+    resolution_, max_resolution_ : ndarray of shape (n_chips_out,) or None
+        See `Translator`.
+
+    Raises
+    ------
+    ValueError
+        If fewer than four stars have both spectra, or a perturbation needs noise or
+        wavelengths that the source came without.
+    TrainingError
+        If training diverges.
+
+    See Also
+    --------
+    specxfer.linear.PCARidge : The linear translator.
+    specxfer.linear.MatchedScores : What networks see.
+    specxfer.plotting.plot_history : The course of a training.
+
+    Notes
+    -----
+    A network's loss is the weighted sum of squares over all known pixels of the
+    observed target. For coefficients of fixed components it is a quadratic form,
+    ``oᵀ G o − 2 oᵀ b``, in which G and b hold all that a star's pixels, noise and masks
+    have to say: the cost of an epoch does not depend on the number of pixels.
+
+    A star's coefficients are, in training, those of members that have left it out, from
+    filters that have left it out; in prediction the means over all. The last ridge is
+    fitted to the former, so its scatter is that of stars never seen. The standard
+    deviation also holds the noise of the source, carried through the networks' slopes,
+    and the spread between members, no more of both together than stars left out show.
+
+    References
+    ----------
+    Wolpert 1992, Neural Networks 5, 241 (stacking); Lakshminarayanan et al. 2017, NIPS
+    30 (deep ensembles).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specxfer.neural import CNNTranslator
+    >>> rng = np.random.default_rng(0)
+    >>> strength = rng.normal(0, 0.5, (400, 1))
+    >>> X = 0.9 - 0.05 * strength * [[1, 2, 1]] + rng.normal(0, 0.002, (400, 3))
+    >>> y = np.exp(-np.exp(strength) * [[0.3, 0.6]]) + rng.normal(0, 0.01, (400, 2))
+    >>> model = CNNTranslator(max_epochs=60).fit(X, y)
+    >>> model.predict([[0.9, 0.9, 0.9]]).round(1)
+    array([[0.7, 0.5]])
     """
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "base": [StrOptions({"pca_ridge"}), PCARidge, None],
         "encoder": [StrOptions({"matched", "conv", "both"})],
-        "lines": [StrOptions({"auto"}), "array-like", None, object],
+        "lines": [StrOptions({"auto"}), "array-like", Line, None],
         "n_members": [Interval(Integral, 2, None, closed="left")],
         "n_leading": [Interval(Integral, 1, None, closed="left")],
         "width": [Interval(Integral, 1, None, closed="left")],
@@ -67,9 +195,9 @@ class CNNTranslator(OfPixelRidge, Translator):
         n_leading=6,
         width=128,
         max_epochs=150,
-        learning_rate=4e-3,
+        learning_rate=8e-3,
         weight_decay=0.1,
-        batch_size=128,
+        batch_size=256,
         patience=20,
         velocity=0.0,
         noise=0.0,
@@ -124,7 +252,9 @@ class CNNTranslator(OfPixelRidge, Translator):
             )
         self.base_ = None
         if self.base is not None:
-            base = PCARidge(random_state=seed) if self.base == "pca_ridge" else self.base
+            base = (
+                PCARidge(random_state=seed) if self.base == "pca_ridge" else self.base
+            )
             more = {}
             if given or len(source) > len(X):
                 more = {"source": source, "source_weight": source_weight}
@@ -136,7 +266,12 @@ class CNNTranslator(OfPixelRidge, Translator):
             device=str(device),
         )
         X, parts = matched._learnt(X, y)
-        target = self._target_scores(y, matched.target_, seed, device)
+        lines = self._line_pixels(y)
+        target = TargetScores.of(y, matched.target_)
+        if lines is not None:
+            part = y[:, np.flatnonzero(lines)]
+            pca = SpectralPCA(self.n_components, random_state=seed, device=str(device))
+            target = target.beside(TargetScores.of(part, pca.fit(part)))
         scores, misfit = left_out_scores(matched, X, parts)
         self._farthest = max(float(np.quantile(misfit, 0.999)), 1e-12)
         told = target.posterior * target.size
@@ -175,28 +310,18 @@ class CNNTranslator(OfPixelRidge, Translator):
             stars,
             self._change,
             self._sums,
+            lines,
         )
         self._ridge, self._limit = readout._ridge, readout._limit
         return self
 
-    def _target_scores(self, y, pca, seed, device):
-        """What the target says of its components, and of those of the lines alone."""
-        target = TargetScores.of(y, pca)
-        lines = self._line_pixels(y)
-        if not lines.any() or 2 * lines.sum() > len(lines):
-            return target
-        part = y[:, np.flatnonzero(lines)]
-        pca = SpectralPCA(self.n_components, random_state=seed, device=str(device))
-        return target.beside(TargetScores.of(part, pca.fit(part)))
-
     def _line_pixels(self, y):
-        """The target pixels of the lines that matter most."""
-        lines = self.lines
-        if lines is None or y.wave is None:
-            return np.zeros(y.shape[1], bool)
-        if isinstance(lines, str):
-            lines = load_lines("galah")
-        return window_pixels(lines, y.wave, y.medium, outside="ignore") & self.seen_
+        """The target pixels of the lines that matter most; None if all matter alike."""
+        if self.lines is None or y.wave is None:
+            return None
+        lines = load_lines("galah") if isinstance(self.lines, str) else self.lines
+        found = window_pixels(lines, y.wave, y.medium, outside="ignore") & self.seen_
+        return found if 0 < 2 * found.sum() <= len(found) else None
 
     def _blended(self, X, features, parts, target, left_out, sample_weight):
         """Coefficients of each training star, by what has not seen it."""
@@ -271,7 +396,7 @@ class CNNTranslator(OfPixelRidge, Translator):
         return self._ridge.covariance(*self._coefficients(X))
 
     def _support_block(self, X):
-        features, _, misfit = self._matched.posterior(X)
+        misfit = self._matched.posterior(X)[2]
         mean, _ = self._coefficients(X, with_spread=False)
         parts = [misfit / self._farthest, self._ridge.leverage(mean) / self._limit]
         if self.base_ is not None:

@@ -1,5 +1,6 @@
 """`MemberTraining`: how the networks of a `CNNTranslator` are trained."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,14 +69,23 @@ class MemberTraining:
         number_format : NumberFormat
         """
         settings, members = self.settings, self._new_members()
-        batches, validation = self._batches(members, True), self._batches(members, False)
+        batches, validation = (
+            self._batches(members, True),
+            self._batches(members, False),
+        )
         network = members.new(self.seed).to(self.device)
-        criterion = QuadraticError()
+        criterion = QuadraticError(n_parts=self.target.n_parts)
         if settings.number_format == "auto":
             form = choose_format(network, criterion, next(batches.epoch(0)))
         else:
             form = NumberFormat(settings.number_format)
-        trained = train(
+        with one_thread(members.conv is None):
+            trained = self._trained(network, criterion, batches, validation, form)
+        return replace(members, state=trained.state), trained, form
+
+    def _trained(self, network, criterion, batches, validation, form):
+        settings = self.settings
+        return train(
             network,
             criterion,
             batches,
@@ -93,7 +103,6 @@ class MemberTraining:
             autocast=form.name,
             monitor=self._monitor(validation),
         )
-        return replace(members, state=trained.state), trained, form
 
     def _new_members(self):
         settings = self.settings
@@ -154,12 +163,12 @@ class MemberTraining:
             return None
         if s.noise and not self.X.has_noise:
             raise ValueError(
-                f"noise={s.noise} adds so many times the noise that the source has, and "
+                f"noise={s.noise} adds so many times the source's own noise, and "
                 "X came without its ivar: give X as Spectra with ivar, or noise=0."
             )
         if s.velocity and self.X.wave is None:
             raise ValueError(
-                f"velocity={s.velocity} km/s needs wavelengths, and X is a plain array: "
+                f"velocity={s.velocity} km/s needs wavelengths, and X has none: "
                 "give X as Spectra, or velocity=0."
             )
         return Augmentation(
@@ -201,6 +210,18 @@ class MemberTraining:
             return {"valid_error": self.target.error(outputs, judges)}
 
         return line_error
+
+
+@contextmanager
+def one_thread(wanted):
+    """Torch computes on one thread: for small products several only wait."""
+    before = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def one_of_copies(inputs, generator):

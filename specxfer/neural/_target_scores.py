@@ -41,6 +41,8 @@ class TargetScores:
         Σ w of the last part.
     n_last : int
         Components of the last part.
+    n_parts : int
+        How many there are.
 
     Examples
     --------
@@ -65,6 +67,7 @@ class TargetScores:
     excess: np.ndarray
     weight: np.ndarray
     n_last: int
+    n_parts: int = 1
 
     @classmethod
     def of(cls, y, pca):
@@ -126,6 +129,7 @@ class TargetScores:
             other.excess,
             other.weight,
             other.n_last,
+            self.n_parts + other.n_parts,
         )
 
     def estimates(self):
