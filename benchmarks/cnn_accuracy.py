@@ -124,16 +124,14 @@ class Task:
         return gap_closed(*parts, self.bound[domain][self.key], self.shares[domain])
 
 
-def together(runs):
+def averaged(runs, what):
     """Squared errors of several seeds, averaged star by star."""
-    return (
-        np.mean([getattr(r, a) for r in runs], axis=0) for a in ("errors", "square")
-    )
+    return np.mean([getattr(run, what) for run in runs], axis=0)
 
 
 def compact(task, label, base, runs, seconds):
     """One line: gap closed and rms error over all pixels, giants and dwarfs."""
-    errors, square = together(runs)
+    errors, square = averaged(runs, "errors"), averaged(runs, "square")
     line = f"{label:18}"
     for domain, stars in task.stars.items():
         closed = task.closed(domain, base.errors, errors)
@@ -150,7 +148,7 @@ def heading():
 
 def full_report(task, base, runs, windows):
     """Every table; whether the bar is reached in both domains."""
-    errors, square = together(runs.values())
+    errors = averaged(runs.values(), "errors")
     models = {"PCARidge": base.errors}
     models |= {f"seed {seed}": run.errors for seed, run in runs.items()}
     models["mean over seeds"] = errors
