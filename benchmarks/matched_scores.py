@@ -6,7 +6,7 @@ PCARidge regresses the target on components of the source; the other models on
 of those that the target listens to most. The scores are those of whole target spectra,
 or with --windows of the lines' pixels alone. Printed for giants and dwarfs: the rms
 error at each of the eight key lines, and the part of the gap from PCARidge to the bound
-that is closed: the mean over lines, and the ratio of sums over lines with the interval
+that is closed: the mean over lines and the ratio of sums over lines, with the intervals
 of 1000 bootstraps of the test stars, paired. Lines where PCARidge is at the bound
 already have no gap and are left out of it.
 
@@ -51,35 +51,59 @@ def ridge(train, y, test, q):
     return model.predict(with_products(test, axes))
 
 
-def report(domain, names, errors, bound, rng):
-    """Errors and gaps of one domain, from squared errors (n_lines, n_stars)."""
-    base = np.sqrt(errors["PCARidge"].mean(axis=1))
-    counted = base - bound > LEAST_GAP
-    n = errors["PCARidge"].shape[1]
-    draws = np.stack(
-        [
-            np.bincount(rng.integers(n, size=n), minlength=n) / n
-            for _ in range(N_BOOTSTRAPS)
-        ],
-        axis=1,
+def resampled(n, rng):
+    """Share of each of n stars in each bootstrap, (n, N_BOOTSTRAPS)."""
+    draws = rng.integers(n, size=(N_BOOTSTRAPS, n))
+    return np.stack([np.bincount(d, minlength=n) / n for d in draws], axis=1)
+
+
+def gap_closed(base, own, bound, shares):
+    """How far a model gets from another one to the bound.
+
+    Parameters
+    ----------
+    base, own : ndarray of shape (n_lines, n_stars)
+        Squared errors of the other model and of this one.
+    bound : ndarray of shape (n_lines,)
+    shares : ndarray of shape (n_stars, n_bootstraps)
+        As `resampled` gives them, the same for both.
+
+    Returns
+    -------
+    dict of str to (value, low, high)
+        "mean" over lines and ratio of "sums" over lines, with 95% intervals. Lines
+        without a gap are left out of both.
+    """
+    counted = np.sqrt(base.mean(axis=1)) - bound > LEAST_GAP
+    every = np.full((base.shape[1], 1), 1 / base.shape[1])
+    before, after = (
+        np.sqrt(e[counted] @ np.hstack([every, shares])) for e in (base, own)
     )
-    print(f"\n{domain}s ({n} stars), {counted.sum()} lines with a gap")
+    gap, gained = before - bound[counted, None], before - after
+    found = {"mean": (gained / gap).mean(axis=0)}
+    found["sums"] = gained.sum(axis=0) / gap.sum(axis=0)
+    return {
+        name: (float(v[0]), *np.quantile(v[1:], [0.025, 0.975]))
+        for name, v in found.items()
+    }
+
+
+def report(domain, names, errors, bound, shares):
+    """Errors and gaps of one domain, from squared errors (n_lines, n_stars)."""
+    base = errors["PCARidge"]
+    counted = np.sqrt(base.mean(axis=1)) - bound > LEAST_GAP
+    print(f"\n{domain}s ({base.shape[1]} stars), {counted.sum()} lines with a gap")
     print(
         f"{'':24}"
         + " ".join(f"{name:>7}" for name in names)
         + "   gap closed: mean; sums"
     )
     print(f"{'bound':24}" + " ".join(f"{b:7.4f}" for b in bound))
-    boot_base = np.sqrt(errors["PCARidge"] @ draws)
     for model, e in errors.items():
-        rms, boot = np.sqrt(e.mean(axis=1)), np.sqrt(e @ draws)
-        line = f"{model:24}" + " ".join(f"{r:7.4f}" for r in rms)
-        closed = ((base - rms) / (base - bound))[counted].mean()
-        gap = (boot_base - boot)[counted].sum(axis=0)
-        gap = gap / (boot_base - bound[:, None])[counted].sum(axis=0)
-        low, high = np.quantile(gap, [0.025, 0.975])
-        sums = (base - rms)[counted].sum() / (base - bound)[counted].sum()
-        print(f"{line}   {closed:5.2f}; {sums:.2f} [{low:.2f}, {high:.2f}]")
+        line = " ".join(f"{r:7.4f}" for r in np.sqrt(e.mean(axis=1)))
+        closed = gap_closed(base, e, bound, shares)
+        gaps = "; ".join("{:5.2f} [{:.2f}, {:.2f}]".format(*v) for v in closed.values())
+        print(f"{model:24}{line}   {gaps}")
 
 
 def main(data, n_train=6000, windows=False):
@@ -116,7 +140,8 @@ def main(data, n_train=6000, windows=False):
     rng = np.random.default_rng(0)
     for domain, stars in (("giant", giant_test), ("dwarf", ~giant_test)):
         bound, _ = bounds(data / "lte/bound.csv", names, domain)
-        report(domain, names, {k: e[:, stars] for k, e in errors.items()}, bound, rng)
+        of_stars = {k: e[:, stars] for k, e in errors.items()}
+        report(domain, names, of_stars, bound, resampled(stars.sum(), rng))
 
 
 if __name__ == "__main__":

@@ -146,13 +146,13 @@ class Cases:
         return self._stacked
 
 
-def plain_skorch(network, batch_size):
+def plain_skorch(network, batch_size, criterion=PlainLoss):
     """As skorch comes, without the callbacks that print."""
     from skorch import NeuralNetRegressor
 
     net = NeuralNetRegressor(
         network,
-        criterion=PlainLoss,
+        criterion=criterion,
         optimizer=torch.optim.AdamW,
         optimizer__fused=True,
         lr=1e-4,

@@ -1,0 +1,256 @@
+"""CNNTranslator against PCARidge and the bound, at the lines of heavy elements.
+
+The protocol of `benchmarks.lte_pairs`: every fifth star is tested on, 6000 of the
+others are trained on, S/N 100 in the source and 50 in the target, errors against the
+noise-free truth. Both models are as they come, on whole spectra, or with --windows on
+the pixels of the lines of heavy elements alone.
+
+Printed for giants and dwarfs: the rms error of PCARidge, of every seed and of their
+mean square at the eight key lines, with the part of the gap from PCARidge to the bound
+that is closed (`benchmarks.matched_scores`): the mean over lines and the ratio of sums,
+with 95% intervals over test stars. The bar: a mean of 0.25, and an interval above zero.
+Then the rms error over all pixels predicted, how often the truth is within 1 and 2
+stated standard deviations and the standard deviation of what it deviates by in these
+units, the lines translated to 0.01 of the continuum, and the share of the networks.
+
+With several --n-train, a line for each instead: a learning curve. With --ablation, a
+line for each setting of one seed, on the lines' pixels but where it says otherwise;
+--cases takes some, --epochs bounds those with convolutions, which are slow.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.cnn_accuracy --data DIR [--windows]
+    python -m benchmarks.cnn_accuracy --windows --n-train 1000 2000 4000 6000 --seeds 0
+    python -m benchmarks.cnn_accuracy --ablation --epochs 20
+"""
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.linear_accuracy import BAR, bounds, squared_errors, to_user
+from benchmarks.linear_calibration import covered
+from benchmarks.lte_pairs import Pairs, short_names
+from benchmarks.matched_scores import gap_closed, report, resampled
+from specxfer.linear import PCARidge
+from specxfer.lines import KEY_LINES, load_lines, window_pixels
+from specxfer.neural._cnn_translator import CNNTranslator
+
+DOMAINS = ("giant", "dwarf")
+CONV = ("encoder=conv", "encoder=both")
+ABLATION = {
+    "as it comes": {},
+    "base=None": {"base": None},
+    "n_members=2": {"n_members": 2},
+    "n_leading=1": {"n_leading": 1},
+    "weight_decay=0": {"weight_decay": 0.0},
+    "noise=1": {"noise": 1.0},
+    "masked=0.1": {"masked": 0.1},
+    "velocity=0.5": {"velocity": 0.5},
+    "whole spectra": {},
+    "whole, lines=None": {"lines": None},
+    "encoder=conv": {"encoder": "conv"},
+    "encoder=both": {"encoder": "both"},
+}
+
+
+@dataclass
+class Found:
+    """What one fitted model does for the test stars.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted.
+    seconds : tuple of float
+        Of the fit, and of the prediction with its standard deviation.
+    errors : ndarray of shape (n_lines, n_stars)
+        Mean squared error in each window.
+    square : ndarray of shape (n_stars,)
+        Mean squared error of all pixels predicted.
+    stated : dict of str to tuple
+        For each domain percentages within 1 and 2 σ, and the standard deviation.
+    """
+
+    model: object
+    seconds: tuple
+    errors: np.ndarray
+    square: np.ndarray
+    stated: dict
+
+
+class Task:
+    """The pairs, the windows and the bounds."""
+
+    def __init__(self, data, n_train):
+        self.pairs = pairs = Pairs(data / "lte/pairs_dev.npz", n_train)
+        lines = [line for line in load_lines("galah") if line.element != "Li"]
+        grid = pairs.truth.wave, pairs.truth.medium
+        self.windows = np.stack([window_pixels(line, *grid) for line in lines])
+        self.pixels = self.windows.any(axis=0)
+        self.key = np.array([line.name in KEY_LINES for line in lines])
+        self.names = np.array([short_names(lines)[line.name] for line in lines])
+        giant = np.asarray(pairs.truth.meta["giant"], bool)
+        self.stars = dict(zip(DOMAINS, (giant, ~giant)))
+        path = data / "lte/bound.csv"
+        self.bound = {d: bounds(path, self.names, d)[0] for d in DOMAINS}
+        self.bound_of_all = {d: bounds(path, ["all"], d)[0][0] for d in DOMAINS}
+        rng = np.random.default_rng(0)
+        self.shares = {d: resampled(s.sum(), rng) for d, s in self.stars.items()}
+
+    def run(self, model, n_train, windows):
+        """Fit to the first stars and predict the test stars."""
+        pairs = self.pairs
+        cols = self.pixels if windows else np.ones(len(self.pixels), bool)
+        start = time.perf_counter()
+        model.fit(pairs.X[:n_train], pairs.y[:n_train, cols])
+        fitted = time.perf_counter()
+        flux, std = model.predict(pairs.X_test, return_std=True)
+        seconds = fitted - start, time.perf_counter() - fitted
+        truth = np.asarray(pairs.truth)[:, cols]
+        left = flux - truth
+        z = left / std
+        stated = {d: (*covered(z[s]), z[s].std()) for d, s in self.stars.items()}
+        errors = squared_errors(truth, flux, self.windows[:, cols])
+        square = np.square(left).mean(axis=1)
+        return Found(model, seconds, errors, square, stated)
+
+    def closed(self, domain, base, errors):
+        """The gap closed at the key lines; see `gap_closed`."""
+        parts = (e[self.key][:, self.stars[domain]] for e in (base, errors))
+        return gap_closed(*parts, self.bound[domain][self.key], self.shares[domain])
+
+
+def averaged(runs, what):
+    """Squared errors of several seeds, averaged star by star."""
+    return np.mean([getattr(run, what) for run in runs], axis=0)
+
+
+def compact(task, label, base, runs, seconds):
+    """One line: gap closed and rms error over all pixels, giants and dwarfs."""
+    errors, square = averaged(runs, "errors"), averaged(runs, "square")
+    line = f"{label:18}"
+    for domain, stars in task.stars.items():
+        closed = task.closed(domain, base.errors, errors)
+        mean, sums = ("{:5.2f} [{:5.2f}, {:4.2f}]".format(*v) for v in closed.values())
+        before, after = (np.sqrt(s[stars].mean()) for s in (base.square, square))
+        line += f"  {domain} {mean} {sums} {before:.5f} {after:.5f}"
+    print(f"{line}  {seconds:4.0f} s", flush=True)
+
+
+def heading():
+    """What the columns of `compact` are."""
+    print("gap closed: mean over lines, ratio of sums; rms of PCARidge, CNNTranslator")
+
+
+def full_report(task, base, runs, windows):
+    """Every table; whether the bar is reached in both domains."""
+    errors = averaged(runs.values(), "errors")
+    models = {"PCARidge": base.errors}
+    models |= {f"seed {seed}": run.errors for seed, run in runs.items()}
+    models["mean over seeds"] = errors
+    met = True
+    for domain, stars in task.stars.items():
+        key, bound = task.key, task.bound[domain]
+        of_key = {name: e[key][:, stars] for name, e in models.items()}
+        report(domain, task.names[key], of_key, bound[key], task.shares[domain])
+        closed, low, high = task.closed(domain, base.errors, errors)["mean"]
+        reached = closed >= BAR and low > 0
+        met &= reached
+        print(
+            f"mean gap closed {closed:.2f} [{low:.2f}, {high:.2f}], bar {BAR}: "
+            f"{'reached' if reached else 'MISSED'}"
+        )
+    what = "the lines' pixels" if windows else "all pixels"
+    print(f"\nrms over {what}; truth within 1σ (68.3%), 2σ (95.4%); std of z")
+    for domain, stars in task.stars.items():
+        limit = "" if windows else f", bound {task.bound_of_all[domain]:.5f}"
+        print(f"{domain}s{limit}")
+        for name, run in {"PCARidge": base, **runs}.items():
+            rms = np.sqrt(run.square[stars].mean())
+            inside, twice, spread = run.stated[domain]
+            name = name if run is base else f"seed {name}"
+            print(f"  {name:10} {rms:.5f}  {inside:5.1f}% {twice:5.1f}%  {spread:.3f}")
+    for domain, stars in task.stars.items():
+        rms = np.sqrt(errors[:, stars].mean(axis=1))
+        to_user(domain, task.names, rms, task.bound[domain])
+    print("\nshare of the networks in each coefficient")
+    for seed, run in runs.items():
+        share = np.asarray(run.model.share_)
+        print(
+            f"seed {seed}: mean {share.mean():.2f}, above a half {(share > 0.5).sum()}"
+        )
+        print(np.array2string(share, precision=2, max_line_width=88))
+    return met
+
+
+def told(name, found):
+    """Print how long a model took, and how it ended."""
+    line = f"{name}: fit {found.seconds[0]:.0f} s, predict {found.seconds[1]:.0f} s"
+    if hasattr(found.model, "history_"):
+        history = found.model.history_
+        line += f"; best epoch {found.model.best_epoch_} of {len(history['epoch'])}"
+        line += f" ({found.model.stopped_}), {np.median(history['seconds']):.2f} s each"
+    print(line, flush=True)
+
+
+def ablation(task, seed, n_train, epochs, cases):
+    """A line for each setting, beside PCARidge on the same pixels."""
+    heading()
+    base = {}
+    for name in cases or ABLATION:
+        windows = "whole" not in name
+        if windows not in base:
+            base[windows] = task.run(PCARidge(random_state=0), n_train, windows)
+        settings = dict(ABLATION[name])
+        if epochs and name in CONV:
+            settings["max_epochs"] = epochs
+        model = CNNTranslator(**settings, random_state=seed)
+        found = task.run(model, n_train, windows)
+        label = f"{name} ({model.best_epoch_})"
+        compact(task, label, base[windows], [found], found.seconds[0])
+
+
+def main(data, n_train=(6000,), windows=False, seeds=(0, 1, 2), epochs=None, **how):
+    """Print what is asked for; 1 if the bar is missed."""
+    task = Task(data, max(n_train))
+    if how["ablation"]:
+        ablation(task, seeds[0], max(n_train), epochs, how["cases"])
+        return 0
+    settings = {"max_epochs": epochs} if epochs else {}
+    if len(n_train) > 1:
+        heading()
+    for n in n_train:
+        base = task.run(PCARidge(), n, windows)
+        if len(n_train) == 1:
+            told("PCARidge", base)
+        runs = {}
+        for seed in seeds:
+            model = CNNTranslator(**settings, random_state=seed)
+            runs[seed] = task.run(model, n, windows)
+            if len(n_train) == 1:
+                told(f"seed {seed}", runs[seed])
+        if len(n_train) == 1:
+            return int(not full_report(task, base, runs, windows))
+        seconds = np.mean([run.seconds[0] for run in runs.values()])
+        compact(task, f"{n} stars", base, list(runs.values()), seconds)
+    return 0
+
+
+if __name__ == "__main__":
+    root = Path(__file__).resolve().parents[1]
+    shared = os.environ.get("SPECXFER_SHARED", root.parent / "shared")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=Path(shared), help="survey files")
+    parser.add_argument("--n-train", type=int, nargs="+", default=[6000])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--windows", action="store_true", help="the lines' pixels are all there is"
+    )
+    parser.add_argument("--epochs", type=int, help="at most, instead of the default")
+    parser.add_argument("--ablation", action="store_true")
+    parser.add_argument("--cases", nargs="+", choices=ABLATION, help="of the ablation")
+    sys.exit(main(**vars(parser.parse_args())))
