@@ -14,28 +14,20 @@ class QuadraticError(nn.Module):
     pixels, noise and masks have to say. A step then costs the same however many pixels
     there are.
 
-    Parameters
-    ----------
-    n_parts : int, default=1
-        Parts of the spectrum that the coefficients are of. With b and G of each in
-        units of its mean ``bᵀ G⁻¹ b``, the loss of the mean spectrum is 1, and that of
-        the observed spectra near 0.
+    With b and G of every part of the spectrum in units of its mean ``bᵀ G⁻¹ b``, the
+    loss of the mean spectrum is 1, and that of the observed spectra near 0.
 
     Examples
     --------
     >>> import torch
     >>> from specxfer.networks import QuadraticError
-    >>> targets = {"gram": torch.eye(2)[None] / 25}
+    >>> targets = {"gram 0": torch.eye(2)[None] / 25}
     >>> targets["projection"] = torch.tensor([[3.0, 4.0]]) / 25
     >>> targets["judges"] = torch.tensor([[1.0, 1.0, 0.0]])
     >>> outputs = torch.tensor([[[3.0, 4.0], [0.0, 0.0], [9.0, 9.0]]])
     >>> QuadraticError()(outputs, targets).item()  # (0 + 1) / 2
     0.5
     """
-
-    def __init__(self, n_parts=1):
-        super().__init__()
-        self.n_parts = n_parts
 
     def forward(self, outputs, targets):
         """The loss of a batch.
@@ -45,8 +37,9 @@ class QuadraticError(nn.Module):
         outputs : Tensor of shape (n, n_members, k)
             Coefficients.
         targets : dict
-            "gram", shape (n, k, k), "projection", (n, k), and "judges", (n, n_members):
-            the weight that each star has for each member.
+            "projection", shape (n, k); "gram 0", "gram 1" …, the blocks of G that
+            belong to the parts of the spectrum, in order, (n, k_part, k_part); and
+            "judges", (n, n_members): the weight that each star has for each member.
 
         Returns
         -------
@@ -58,7 +51,13 @@ class QuadraticError(nn.Module):
     def of_each(self, outputs, targets):
         """The loss of each star by each member, (n, n_members)."""
         outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-        gram = targets["gram"].to(outputs.dtype)
         projection = targets["projection"].to(outputs.dtype)
-        right = torch.bmm(outputs, gram) - 2 * projection[:, None]
-        return 1 + (right * outputs).sum(dim=2) / self.n_parts
+        loss, start, n_parts = 0.0, 0, 0
+        while start < outputs.shape[2]:
+            gram = targets[f"gram {n_parts}"].to(outputs.dtype)
+            part = slice(start, start + gram.shape[1])
+            some = outputs[:, :, part]
+            right = torch.bmm(some, gram) - 2 * projection[:, None, part]
+            loss = loss + (right * some).sum(dim=2)
+            start, n_parts = part.stop, n_parts + 1
+        return 1 + loss / n_parts

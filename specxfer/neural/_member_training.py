@@ -74,7 +74,7 @@ class MemberTraining:
             self._batches(members, False),
         )
         network = members.new(self.seed).to(self.device)
-        criterion = QuadraticError(n_parts=self.target.n_parts)
+        criterion = QuadraticError()
         if settings.number_format == "auto":
             form = choose_format(network, criterion, next(batches.epoch(0)))
         else:
@@ -131,11 +131,9 @@ class MemberTraining:
 
     def _batches(self, members, training):
         judges = (self.left_out != training) * self.weight[:, None]
-        targets = {
-            "gram": self.target.gram,
-            "projection": self.target.projection,
-            "judges": judges.astype("f4"),
-        }
+        targets = {f"gram {i}": gram for i, gram in enumerate(self.target.grams)}
+        targets["projection"] = self.target.projection
+        targets["judges"] = judges.astype("f4")
         how = {
             "targets": targets,
             "batch_size": self.settings.batch_size if training else VALIDATION_ROWS,

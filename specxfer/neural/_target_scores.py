@@ -1,6 +1,7 @@
 """`TargetScores`: all that target spectra say of given components."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,8 +27,8 @@ class TargetScores:
     ----------
     projection : ndarray of float32 of shape (n, k)
         b.
-    gram : ndarray of float32 of shape (n, k, k)
-        G.
+    grams : tuple of ndarray of float32 of shape (n, k_part, k_part)
+        The blocks of G, one for each part.
     posterior : ndarray of shape (n, k)
         The coefficients' posterior means, of unit variance over the stars.
     size : ndarray of shape (k,)
@@ -39,10 +40,6 @@ class TargetScores:
         Σ w (y − mean)² less the noise in it, Σ w / ivar, of the last part.
     weight : ndarray of shape (n,)
         Σ w of the last part.
-    n_last : int
-        Components of the last part.
-    n_parts : int
-        How many there are.
 
     Examples
     --------
@@ -55,19 +52,17 @@ class TargetScores:
     ...             wave=[5000.0, 5001.0])
     >>> pca = SpectralPCA(n_components=1).fit(y)
     >>> scores = TargetScores.of(y, pca)
-    >>> scores.gram.shape, scores.weight.round(-2)[:2]
+    >>> scores.grams[0].shape, scores.weight.round(-2)[:2]
     ((20, 1, 1), array([20000., 20000.]))
     """
 
     projection: np.ndarray
-    gram: np.ndarray
+    grams: tuple
     posterior: np.ndarray
     size: np.ndarray
     unit: np.ndarray
     excess: np.ndarray
     weight: np.ndarray
-    n_last: int
-    n_parts: int = 1
 
     @classmethod
     def of(cls, y, pca):
@@ -102,7 +97,7 @@ class TargetScores:
         projection /= np.float32(unit)
         gram /= np.float32(unit)
         unit = np.full(k, unit)
-        return cls(projection, gram, posterior, size, unit, excess, weight, k)
+        return cls(projection, (gram,), posterior, size, unit, excess, weight)
 
     def beside(self, other):
         """These and further components, of another part of the spectrum.
@@ -116,21 +111,30 @@ class TargetScores:
         -------
         TargetScores
         """
-        n, k = self.projection.shape
-        both = k + other.projection.shape[1]
-        gram = np.zeros((n, both, both), "f4")
-        gram[:, :k, :k], gram[:, k:, k:] = self.gram, other.gram
         return TargetScores(
             np.concatenate([self.projection, other.projection], axis=1),
-            gram,
+            (*self.grams, *other.grams),
             np.concatenate([self.posterior, other.posterior], axis=1),
             np.concatenate([self.size, other.size]),
             np.concatenate([self.unit, other.unit]),
             other.excess,
             other.weight,
-            other.n_last,
-            self.n_parts + other.n_parts,
         )
+
+    @property
+    def parts(self):
+        """The coefficients of each part, slices."""
+        ends = np.cumsum([0, *(gram.shape[1] for gram in self.grams)])
+        return [slice(a, b) for a, b in pairwise(ends.tolist())]
+
+    def _covariance(self, rows):
+        """Covariance of `estimates`, in units of their part, (n, k, k)."""
+        k = self.projection.shape[1]
+        found = np.zeros((len(self.projection[rows]), k, k))
+        for gram, part in zip(self.grams, self.parts):
+            vague = np.diag(VAGUE / self.unit[part])
+            found[:, part, part] = np.linalg.inv(gram[rows] + vague)
+        return found
 
     def estimates(self):
         """Coefficients by weighted least squares, all but free of a prior.
@@ -143,11 +147,10 @@ class TargetScores:
         """
         k = self.projection.shape[1]
         values, ivar = np.empty((2, *self.projection.shape))
-        vague = np.diag(VAGUE / self.unit)
 
         def one(start):
             rows = slice(start, start + CHUNK)
-            covariance = np.linalg.inv(self.gram[rows] + vague)
+            covariance = self._covariance(rows)
             values[rows] = np.matmul(covariance, self.projection[rows, :, None])[..., 0]
             ivar[rows] = 1 / covariance[:, range(k), range(k)]
 
@@ -169,12 +172,11 @@ class TargetScores:
             With no negative eigenvalue.
         """
         k = coefficients.shape[1]
-        vague = np.diag(VAGUE / self.unit)
         root = 1 / np.sqrt(self.unit)
 
         def one(start):
             rows = slice(start, start + CHUNK)
-            noise = np.linalg.inv(self.gram[rows] + vague)
+            noise = self._covariance(rows)
             left = np.matmul(noise, self.projection[rows, :, None])[..., 0]
             left -= coefficients[rows]
             noise *= np.outer(root, root)
@@ -203,9 +205,9 @@ class TargetScores:
             Over all known pixels of the last part, by their weights; 0 where noise
             explains all that is left.
         """
-        k = self.n_last
-        o, g = outputs[:, :, -k:], self.gram[:, -k:, -k:]
-        left = ((np.matmul(o, g) - 2 * self.projection[:, None, -k:]) * o).sum(axis=2)
+        last = self.parts[-1]
+        o, b = outputs[:, :, last], self.projection[:, None, last]
+        left = ((np.matmul(o, self.grams[-1]) - 2 * b) * o).sum(axis=2)
         left = left * self.unit[-1] + self.excess[:, None]
         total = (judges * self.weight[:, None]).sum()
         return float(np.sqrt(max((judges * left).sum(), 0) / total)) if total else 0.0
