@@ -10,6 +10,7 @@ from specxfer.spectra import Spectra
 __all__ = ["Blend"]
 
 TINY = np.finfo(float).tiny
+MOST = 0.3  # of the squared distance, that averaging is trusted to remove
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Blend:
         The share is that of least squares, ``Σ w d (observed − linear) / Σ w d²`` with
         ``d = networks − linear``, held between 0 and 1 (Wolpert 1992, Neural Networks
         5, 241; Breiman 1996, Machine Learning 24, 49). From the denominator the
-        variance is taken off that averaging over members will remove.
+        variance is taken off that averaging over members will remove, within reason.
         """
         values, ivar = observed
         linear = np.empty_like(values)
@@ -72,9 +73,9 @@ class Blend:
         weight = ivar * sample_weight[:, None]
         apart = networks - linear
         gained = (weight * apart * (values - linear)).sum(axis=0)
-        possible = (weight * (apart**2 - wander)).sum(axis=0)
-        gained = np.maximum(gained, 0)
-        share = gained / np.maximum(possible, np.maximum(gained, TINY))
+        square = (weight * apart**2).sum(axis=0)
+        possible = square - np.minimum((weight * wander).sum(axis=0), MOST * square)
+        share = np.clip(gained / np.maximum(possible, TINY), 0, 1)
         blend = cls(_fitted(features, values, ivar, sample_weight, stars), share)
         return blend, linear + share * apart
 
