@@ -5,13 +5,19 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from specxfer.baselines import NullTranslator
 from specxfer.linear import PCARidge, PCARidgeCV
+from specxfer.neural import CNNTranslator
 
-# {strategy: {check: reason}}
+EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
+# {class or strategy: {check: reason}}
 EXCEPTIONS = {
-    "shuffled": {
-        "check_sample_weight_equivalence_on_dense_data": "pairs are drawn anew"
-    }
+    "shuffled": {EQUIVALENCE: "pairs are drawn anew"},
+    "CNNTranslator": {EQUIVALENCE: "rows are divided among members, and into batches"},
 }
+
+
+def exceptions(estimator):
+    name = getattr(estimator, "strategy", type(estimator).__name__)
+    return EXCEPTIONS.get(name, {})
 
 
 @pytest.fixture
@@ -27,8 +33,10 @@ def _global_random_state_untouched():
         PCARidgeCV((1, 9), (0.1, 1.0), n_products=0, cv=2),
         NullTranslator(),
         NullTranslator("shuffled", estimator=PCARidge(n_components=2), bin_size=2),
+        CNNTranslator(max_epochs=3, device="cpu"),
+        CNNTranslator(encoder="both", base=None, max_epochs=2, device="cpu"),
     ],
-    expected_failed_checks=lambda e: EXCEPTIONS.get(getattr(e, "strategy", None), {}),
+    expected_failed_checks=exceptions,
 )
 def test_common_checks(estimator, check):
     check(estimator)
