@@ -34,7 +34,9 @@ def _global_random_state_untouched():
         NullTranslator(),
         NullTranslator("shuffled", estimator=PCARidge(n_components=2), bin_size=2),
         CNNTranslator(max_epochs=3, device="cpu"),
-        CNNTranslator(encoder="both", base=None, max_epochs=2, device="cpu"),
+        CNNTranslator(
+            encoder="both", base=None, n_members=2, max_epochs=2, device="cpu"
+        ),
     ],
     expected_failed_checks=exceptions,
 )

@@ -180,7 +180,7 @@ def test_settings(rng, settings):
     assert error(model, X, truth) < 0.08  # that of the mean spectrum is 0.1
     assert model.predict(X[:2], return_std=True)[1].shape == (2, Q)
     assert len(model.share_) == len(model.coef_)
-    if "lines" in settings and settings["lines"]:
+    if settings.get("lines"):
         assert len(model.coef_) > QUICK["n_components"]
     assert error(pickle.loads(pickle.dumps(model)), X, truth) == error(model, X, truth)
 
@@ -199,11 +199,12 @@ def test_unpaired_stars_are_left_out(rng):
     X, Y, _ = world(rng, 200)
     flux = Y.flux.copy()
     flux[150:] = np.nan
-    with pytest.warns(UnpairedWarning, match="50 of 200|leaves them out"):
-        # they still help to find the base's components
-        X_nan = X.flux.copy()
-        X_nan[:10] = np.nan
-        model = CNNTranslator(**QUICK).fit(X.replace(flux=X_nan), Y.replace(flux=flux))
+    # stars without a target still help to find the base's components, silently
+    source = X.flux.copy()
+    source[:10] = np.nan
+    X, Y = X.replace(flux=source), Y.replace(flux=flux)
+    with pytest.warns(UnpairedWarning, match="10 of 200"):
+        model = CNNTranslator(**QUICK).fit(X, Y)
     assert np.isfinite(model.predict(X)).all()
 
 
