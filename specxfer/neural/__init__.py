@@ -2,6 +2,7 @@
 
 from specxfer.neural._augmentation import Augmentation
 from specxfer.neural._batches import Batches
+from specxfer.neural._cnn_translator import CNNTranslator
 from specxfer.neural._device import resolve_device
 from specxfer.neural._errors import CheckpointError, TrainingError, TrainingWarning
 from specxfer.neural._number_format import NumberFormat, choose_format
@@ -13,6 +14,7 @@ from specxfer.neural._weights import arrays_of, load_arrays
 __all__ = [
     "Augmentation",
     "Batches",
+    "CNNTranslator",
     "CheckpointError",
     "NumberFormat",
     "Schedule",
