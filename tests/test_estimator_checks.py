@@ -33,7 +33,7 @@ def _global_random_state_untouched():
         PCARidgeCV((1, 9), (0.1, 1.0), n_products=0, cv=2),
         NullTranslator(),
         NullTranslator("shuffled", estimator=PCARidge(n_components=2), bin_size=2),
-        CNNTranslator(max_epochs=3, device="cpu"),
+        CNNTranslator(5, width=8, max_epochs=3, device="cpu"),
         CNNTranslator(
             encoder="both", base=None, n_members=2, max_epochs=2, device="cpu"
         ),

@@ -143,7 +143,7 @@ class TargetScores:
         -------
         values : ndarray of shape (n, k)
         ivar : ndarray of shape (n, k)
-            Inverse of the variance of each, up to a factor for each part.
+            Inverse of the variance of each.
         """
         k = self.projection.shape[1]
         values, ivar = np.empty((2, *self.projection.shape))
@@ -152,7 +152,7 @@ class TargetScores:
             rows = slice(start, start + CHUNK)
             covariance = self._covariance(rows)
             values[rows] = np.matmul(covariance, self.projection[rows, :, None])[..., 0]
-            ivar[rows] = 1 / covariance[:, range(k), range(k)]
+            ivar[rows] = self.unit / covariance[:, range(k), range(k)]
 
         in_parallel(one, range(0, len(values), CHUNK))
         return values, ivar

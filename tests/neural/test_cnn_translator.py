@@ -71,6 +71,7 @@ def fitted():
 def test_better_than_linear_where_lines_saturate(fitted):
     model, X, _, truth = fitted
     assert error(model, X, truth) < 0.75 * error(model.base_, X, truth)
+    assert model.left_base_
     assert model.share_.max() > 0.5
     assert model.history_["valid_loss"][model.best_epoch_ - 1] < 0.2
     # the error by the history is that of single members, against noisy spectra
@@ -91,11 +92,45 @@ def test_errors_are_those_of_the_noise_free_flux(fitted):
     np.testing.assert_allclose(draws.std(axis=0), std[:5], rtol=0.3)
 
 
-def test_linear_worlds_are_left_to_the_base(rng):
+@pytest.mark.parametrize("n", [100, 500])
+def test_linear_worlds_are_left_to_the_base(rng, n):
     X, Y, truth = world(rng, kind="linear")
-    model = CNNTranslator(**QUICK).fit(X[:500], Y[:500])
-    base = error(model.base_, X[500:], truth[500:])
-    assert error(model, X[500:], truth[500:]) < 1.1 * base
+    base = PCARidge(n_components=3)
+    model = CNNTranslator(**QUICK, base=base).fit(X[:n], Y[:n])
+    expected = error(base.fit(X[:n], Y[:n]), X[500:], truth[500:])
+    assert error(model, X[500:], truth[500:]) < 1.1 * expected
+
+
+def test_a_base_that_is_not_left_is_all_there_is(rng):
+    X, Y, _ = world(rng, 200, kind="linear")
+    model = CNNTranslator(**QUICK, base=PCARidge(n_components=3), lines=None)
+    model.fit(X, Y)
+    assert not model.left_base_
+    assert not model.share_.any()
+    flux, std = model.predict(X, return_std=True)
+    expected, expected_std = model.base_.predict(X, return_std=True)
+    assert (flux == expected).all()
+    assert (std == expected_std).all()
+    assert (model.support(X) == model.base_.support(X)).all()
+    assert model.coef_ is model.base_.coef_
+
+
+def test_what_lies_under_a_mask_does_not_matter(rng):
+    X, Y, _ = world(rng, 300)
+    masks = [rng.random(spectra.shape) < 0.1 for spectra in (X, Y)]
+    found = []
+    for junk in (0.0, np.nan):
+        sides = [
+            spectra.replace(
+                flux=np.where(mask, np.float32(junk), spectra.flux),
+                ivar=np.where(mask, np.float32(0), spectra.ivar),
+            )
+            for spectra, mask in zip((X, Y), masks)
+        ]
+        model = CNNTranslator(**QUICK).fit(*sides)
+        assert model.left_base_
+        found.append(model.predict(sides[0]))
+    assert (found[0] == found[1]).all()
 
 
 def test_nothing_is_found_where_nothing_is(rng):
