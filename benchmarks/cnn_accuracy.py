@@ -15,7 +15,8 @@ units, the lines translated to 0.01 of the continuum, and the share of the netwo
 
 With several --n-train, a line for each instead: a learning curve. With --ablation, a
 line for each setting of one seed, on the lines' pixels but where it says otherwise;
---cases takes some, --epochs bounds those with convolutions, which are slow.
+--cases takes some, --epochs bounds those with convolutions, which are slow. With a
+learning rate of 0 the networks say nothing, and what is left should be PCARidge.
 
     OMP_NUM_THREADS=1 python -m benchmarks.cnn_accuracy --data DIR [--windows]
     python -m benchmarks.cnn_accuracy --windows --n-train 1000 2000 4000 6000 --seeds 0
@@ -47,6 +48,7 @@ ABLATION = {
     "n_members=2": {"n_members": 2},
     "n_leading=1": {"n_leading": 1},
     "weight_decay=0": {"weight_decay": 0.0},
+    "learning_rate=0": {"learning_rate": 0.0},
     "noise=1": {"noise": 1.0},
     "masked=0.1": {"masked": 0.1},
     "velocity=0.5": {"velocity": 0.5},
