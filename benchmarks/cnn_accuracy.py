@@ -38,7 +38,7 @@ from benchmarks.lte_pairs import Pairs, short_names
 from benchmarks.matched_scores import gap_closed, report, resampled
 from specxfer.linear import PCARidge
 from specxfer.lines import KEY_LINES, load_lines, window_pixels
-from specxfer.neural._cnn_translator import CNNTranslator
+from specxfer.neural import CNNTranslator
 
 DOMAINS = ("giant", "dwarf")
 CONV = ("encoder=conv", "encoder=both")

@@ -27,7 +27,7 @@ from benchmarks.linear_speed import (
     write_maps,
 )
 from specxfer import Spectra
-from specxfer.neural._cnn_translator import CNNTranslator
+from specxfer.neural import CNNTranslator
 
 BAR = 4.0  # GB
 

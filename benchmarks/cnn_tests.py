@@ -36,7 +36,7 @@ from specxfer.datasets._population import TRENDS
 from specxfer.linear import PCARidge
 from specxfer.lines import KEY_LINES, load_lines, window_pixels
 from specxfer.metrics import slope_table
-from specxfer.neural._cnn_translator import CNNTranslator
+from specxfer.neural import CNNTranslator
 from specxfer.validation import counterfactual_test, leakage_test, null_test
 
 TURBULENCE = ["vmic", "vmac", "vsini", "c12c13"]

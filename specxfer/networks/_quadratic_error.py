@@ -49,7 +49,18 @@ class QuadraticError(nn.Module):
         return weighted_mean(self.of_each(outputs, targets), judges)
 
     def of_each(self, outputs, targets):
-        """The loss of each star by each member, (n, n_members)."""
+        """The loss of each star by each member.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n, n_members, k)
+        targets : dict
+            As for `forward`, but for "judges".
+
+        Returns
+        -------
+        Tensor of shape (n, n_members)
+        """
         outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
         projection = targets["projection"].to(outputs.dtype)
         loss, start, n_parts = 0.0, 0, 0

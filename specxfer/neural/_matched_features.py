@@ -1,6 +1,7 @@
 """`MatchedFeatures`: a star's matched scores, as a network likes them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -69,8 +70,28 @@ class MatchedFeatures:
     def features(self, X):
         """The features of spectra, shape (n, k)."""
         models = self.matched._models
-        scores = sum(model.scores(X) for model in models)
-        return self.turned(scores / len(models))
+        if X.has_noise or not all(model.used.all() for model in models):
+            scores = sum(model.scores(X) for model in models)
+            return self.turned(scores / len(models))
+        filters, offset = self._filters
+        found = rowwise_matmul(X.flux, filters) + offset
+        gaps = np.flatnonzero(~np.isfinite(found).all(axis=1))
+        if len(gaps):
+            scores = sum(model.scores(X[gaps]) for model in models)
+            found[gaps] = self.turned(scores / len(models))
+        return found
+
+    @cached_property
+    def _filters(self):
+        """What flux without noise or gaps is multiplied with, and what is added."""
+        models = self.matched._models
+        everything = [model._everything for model in models]
+        filters = np.mean([one[-2] for one in everything], axis=0) @ self.turn
+        offset = -np.mean([one[-1] for one in everything], axis=0) @ self.turn
+        return filters.astype(models[0].mean.dtype), offset + self.offset
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k != "_filters"}
 
     def posterior(self, X):
         """Features, their covariance, and how badly the templates fit.

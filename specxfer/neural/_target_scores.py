@@ -195,8 +195,9 @@ class TargetScores:
 
         Parameters
         ----------
-        outputs : ndarray of shape (n, n_members, k)
-        judges : ndarray of shape (n, n_members)
+        outputs : ndarray of shape (m, n_members, k)
+            Of the first m stars.
+        judges : ndarray of shape (m, n_members)
             Weight that each star has for each member.
 
         Returns
@@ -205,11 +206,11 @@ class TargetScores:
             Over all known pixels of the last part, by their weights; 0 where noise
             explains all that is left.
         """
-        last = self.parts[-1]
-        o, b = outputs[:, :, last], self.projection[:, None, last]
-        left = ((np.matmul(o, self.grams[-1]) - 2 * b) * o).sum(axis=2)
-        left = left * self.unit[-1] + self.excess[:, None]
-        total = (judges * self.weight[:, None]).sum()
+        last, n = self.parts[-1], len(outputs)
+        o, b = outputs[:, :, last], self.projection[:n, None, last]
+        left = ((np.matmul(o, self.grams[-1][:n]) - 2 * b) * o).sum(axis=2)
+        left = left * self.unit[-1] + self.excess[:n, None]
+        total = (judges * self.weight[:n, None]).sum()
         return float(np.sqrt(max((judges * left).sum(), 0) / total)) if total else 0.0
 
 
