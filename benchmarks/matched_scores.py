@@ -72,7 +72,9 @@ def gap_closed(base, own, bound, shares):
     -------
     dict of str to (value, low, high)
         "mean" over lines and ratio of "sums" over lines, with 95% intervals. Lines
-        without a gap are left out of both.
+        without a gap are left out of both. In a bootstrap the gap of a line may vanish,
+        and the mean of ratios with it: there the gaps of the mean are those of the
+        sample, and only what is gained varies.
     """
     counted = np.sqrt(base.mean(axis=1)) - bound > LEAST_GAP
     every = np.full((base.shape[1], 1), 1 / base.shape[1])
@@ -80,7 +82,7 @@ def gap_closed(base, own, bound, shares):
         np.sqrt(e[counted] @ np.hstack([every, shares])) for e in (base, own)
     )
     gap, gained = before - bound[counted, None], before - after
-    found = {"mean": (gained / gap).mean(axis=0)}
+    found = {"mean": (gained / gap[:, :1]).mean(axis=0)}
     found["sums"] = gained.sum(axis=0) / gap.sum(axis=0)
     return {
         name: (float(v[0]), *np.quantile(v[1:], [0.025, 0.975]))

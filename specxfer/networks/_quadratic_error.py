@@ -29,6 +29,9 @@ class QuadraticError(nn.Module):
     0.5
     """
 
+    def __init__(self):
+        super().__init__()
+
     def forward(self, outputs, targets):
         """The loss of a batch.
 

@@ -93,8 +93,8 @@ class Blend:
     def spread(self, of_features, of_networks):
         """Covariance of the coefficients, shape (n, k, k).
 
-        Both err by the noise of the same spectrum: where their covariances are equal
-        so is that of the blend.
+        Both err by the noise of the same spectrum: where their variances are equal, so
+        is that of the blend.
 
         Parameters
         ----------
