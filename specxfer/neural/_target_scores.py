@@ -190,15 +190,16 @@ class TargetScores:
         values, vectors = np.linalg.eigh(square / total)
         return (vectors * np.maximum(values, 0)) @ vectors.T
 
-    def error(self, outputs, judges):
+    def error(self, outputs, judges, rows=slice(None)):
         """Rms flux error of coefficients, noise taken off, in continuum units.
 
         Parameters
         ----------
         outputs : ndarray of shape (m, n_members, k)
-            Of the first m stars.
         judges : ndarray of shape (m, n_members)
             Weight that each star has for each member.
+        rows : slice or ndarray of int of shape (m,)
+            The stars these are of; all by default.
 
         Returns
         -------
@@ -206,11 +207,11 @@ class TargetScores:
             Over all known pixels of the last part, by their weights; 0 where noise
             explains all that is left.
         """
-        last, n = self.parts[-1], len(outputs)
-        o, b = outputs[:, :, last], self.projection[:n, None, last]
-        left = ((np.matmul(o, self.grams[-1][:n]) - 2 * b) * o).sum(axis=2)
-        left = left * self.unit[-1] + self.excess[:n, None]
-        total = (judges * self.weight[:n, None]).sum()
+        last = self.parts[-1]
+        o, b = outputs[:, :, last], self.projection[rows, None, last]
+        left = ((np.matmul(o, self.grams[-1][rows]) - 2 * b) * o).sum(axis=2)
+        left = left * self.unit[-1] + self.excess[rows, None]
+        total = (judges * self.weight[rows, None]).sum()
         return float(np.sqrt(max((judges * left).sum(), 0) / total)) if total else 0.0
 
 
