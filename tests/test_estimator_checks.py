@@ -8,16 +8,16 @@ from specxfer.linear import PCARidge, PCARidgeCV
 from specxfer.neural import CNNTranslator
 
 EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
-# {class or strategy: {check: reason}}
-EXCEPTIONS = {
-    "shuffled": {EQUIVALENCE: "pairs are drawn anew"},
-    "CNNTranslator": {EQUIVALENCE: "rows are divided among members, and into batches"},
-}
 
 
 def exceptions(estimator):
-    name = getattr(estimator, "strategy", type(estimator).__name__)
-    return EXCEPTIONS.get(name, {})
+    """{check: reason}"""
+    if getattr(estimator, "strategy", None) == "shuffled":
+        return {EQUIVALENCE: "pairs are drawn anew"}
+    if isinstance(estimator, CNNTranslator) and estimator.base is None:
+        # with a base, it is the base that is left with so few stars, and that passes
+        return {EQUIVALENCE: "rows are divided among members, and into batches"}
+    return {}
 
 
 @pytest.fixture
