@@ -179,13 +179,6 @@ def spectra(n, seed, p, q, noise="general"):
     ]
 
 
-class Leaving(CNNTranslator):
-    """Takes its networks, however short their training was."""
-
-    def _leaves_base(self, *args):
-        return True
-
-
 def bare_prediction(model, flux):
     """Products of matrices that take source to target, as a function."""
     members = model._members
@@ -213,7 +206,7 @@ def prediction_speed(n_train, n_test, p, q, n_rounds):
     X, y = spectra(n_train, 1, p, q)
     noisy, _ = spectra(n_test, 2, p, q)
     clean, _ = spectra(n_test, 2, p, q, None)
-    models = {m: Leaving(max_epochs=2, n_members=m).fit(X, y) for m in (5, 2)}
+    models = {m: CNNTranslator(max_epochs=2, n_members=m).fit(X, y) for m in (5, 2)}
     model = models[5]
     cases = {
         "bare": bare_prediction(model, clean.flux),

@@ -21,7 +21,6 @@ from specxfer.neural._target_scores import TargetScores
 
 MOST_PARTS = 5  # of the stars, each left out by some members
 FEWEST_STARS = 4
-SOME_PIXELS = 400  # that tell whether the base is left
 SMALL = 1e-6  # of the mean variance: directions of less are left alone
 SOME = 4000  # stars that are enough for a mean covariance
 
@@ -34,7 +33,7 @@ class CNNTranslator(OfPixelRidge, Translator):
     as wide as the spectrum and matched to its noise (`MatchedScores`). Small networks
     turn the filtered scores into the target's components, with slopes that depend on
     the kind of star. Every star is left out by some of them, and by these alone it is
-    judged: where networks are no better than `PCARidge`, the result is that of
+    judged: a component that networks tell no better than `PCARidge` is left to
     `PCARidge`. A last ridge writes the spectrum, at any resolving power, and measures
     on stars left out what could not be told.
 
@@ -95,9 +94,6 @@ class CNNTranslator(OfPixelRidge, Translator):
     Attributes
     ----------
     base_ : PCARidge or None
-    left_base_ : bool
-        Whether, on stars left out, the result was better than the base by more than
-        the standard error; if not, it is the base's.
     share_ : ndarray of shape (n_coefficients,)
         Share of the networks in each of the target's coefficients, from 0 (the base
         alone) to 1.
@@ -112,7 +108,7 @@ class CNNTranslator(OfPixelRidge, Translator):
         Why training ended: "max_epochs", "patience" or "interrupted".
     number_format_ : str
     coef_ : ndarray of shape (n_coefficients, n_pixels_out_)
-        Of the last ridge; the base's if that was not left.
+        Of the last ridge.
     intercept_, scatter_ : ndarray of shape (n_pixels_out_,)
         Of the last ridge; what the source cannot tell, as a standard deviation.
     resolution_, max_resolution_ : ndarray of shape (n_chips_out,) or None
@@ -317,30 +313,7 @@ class CNNTranslator(OfPixelRidge, Translator):
             lines,
         )
         self._ridge, self._limit = readout._ridge, readout._limit
-        self.left_base_ = self._leaves_base(X, y, mean, parts, lines, sample_weight)
-        if not self.left_base_:
-            self._ridge = self.base_._ridge
         return self
-
-    def _leaves_base(self, X, y, mean, parts, lines, sample_weight):
-        """Whether stars left out are translated better than by the base."""
-        if self.base_ is None:
-            return True
-        pixels = np.flatnonzero(self.seen_)
-        pixels = pixels[:: -(-len(pixels) // SOME_PIXELS)]
-        if lines is not None:
-            pixels = np.union1d(pixels, np.flatnonzero(lines)[:SOME_PIXELS])
-        part = y[:, pixels].replace(resolution=None, meta=None, covariance=None)
-        of_base = [
-            self.base_._features(block, with_spread=False)[0]
-            for _, block in X.iter_blocks(BLOCK)
-        ]
-        errors = [
-            left_out_errors(features, part, parts, sample_weight)
-            for features in (np.concatenate(of_base), mean)
-        ]
-        gain = errors[0] - errors[1]
-        return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
 
     def _line_pixels(self, y):
         """The target pixels of the lines that matter most; None if all matter alike."""
@@ -413,9 +386,6 @@ class CNNTranslator(OfPixelRidge, Translator):
         return mean, spread
 
     def _predict_into(self, X, out):
-        if not self.left_base_:
-            self.base_._predict_into(X, out)
-            return
         mean, _ = self._coefficients(X, with_spread=False)
         same = out.dtype == self.coef_.dtype
         flux = self._ridge.predict(mean, out if same else None)
@@ -423,13 +393,9 @@ class CNNTranslator(OfPixelRidge, Translator):
             out[:] = flux
 
     def _covariance_block(self, X):
-        if not self.left_base_:
-            return self.base_._covariance_block(X)
         return self._ridge.covariance(*self._coefficients(X))
 
     def _support_block(self, X):
-        if not self.left_base_:
-            return self.base_._support_block(X)
         misfit = self._matched.posterior(X)[2]
         mean, _ = self._coefficients(X, with_spread=False)
         parts = [misfit / self._farthest, self._ridge.leverage(mean) / self._limit]
@@ -442,34 +408,7 @@ class CNNTranslator(OfPixelRidge, Translator):
         """Share of the networks in each coefficient; the rest is the base's."""
         if self._blend is None:
             return np.ones(self._members.sizes["n_out"])
-        return self._blend.share * self.left_base_
-
-
-def left_out_errors(features, y, parts, sample_weight):
-    """Weighted squared error of each star, by ridges that have not seen it.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n, k)
-    y : Spectra of shape (n, n_pixels)
-    parts : list of ndarray of int
-        Stars that are left out together.
-    sample_weight : ndarray of shape (n,)
-
-    Returns
-    -------
-    ndarray of shape (n,)
-    """
-    errors, stars = np.empty(len(y)), np.arange(len(y))
-    for part in parts:
-        others = np.setdiff1d(stars, part)
-        ridge = SpectralRidge(n_factors=0)
-        ridge.fit(features[others], y[others], sample_weight[others])
-        flux = ridge.predict(features[part])
-        weight = np.where(np.isfinite(flux), y[part].weights(), 0)
-        left = np.where(weight > 0, y[part].flux - flux, 0)
-        errors[part] = sample_weight[part] * (weight * left**2).sum(axis=1)
-    return errors
+        return self._blend.share
 
 
 def held_within(spread, most):

@@ -71,7 +71,6 @@ def fitted():
 def test_better_than_linear_where_lines_saturate(fitted):
     model, X, _, truth = fitted
     assert error(model, X, truth) < 0.75 * error(model.base_, X, truth)
-    assert model.left_base_
     assert model.share_.max() > 0.5
     assert model.history_["valid_loss"][model.best_epoch_ - 1] < 0.2
     # the error by the history is that of single members, against noisy spectra
@@ -101,20 +100,6 @@ def test_linear_worlds_are_left_to_the_base(rng, n):
     assert error(model, X[500:], truth[500:]) < 1.1 * expected
 
 
-def test_a_base_that_is_not_left_is_all_there_is(rng):
-    X, Y, _ = world(rng, 200, kind="linear")
-    model = CNNTranslator(**QUICK, base=PCARidge(n_components=3), lines=None)
-    model.fit(X, Y)
-    assert not model.left_base_
-    assert not model.share_.any()
-    flux, std = model.predict(X, return_std=True)
-    expected, expected_std = model.base_.predict(X, return_std=True)
-    assert (flux == expected).all()
-    assert (std == expected_std).all()
-    assert (model.support(X) == model.base_.support(X)).all()
-    assert model.coef_ is model.base_.coef_
-
-
 def test_what_lies_under_a_mask_does_not_matter(rng):
     X, Y, _ = world(rng, 300)
     masks = [rng.random(spectra.shape) < 0.1 for spectra in (X, Y)]
@@ -128,7 +113,6 @@ def test_what_lies_under_a_mask_does_not_matter(rng):
             for spectra, mask in zip((X, Y), masks)
         ]
         model = CNNTranslator(**QUICK).fit(*sides)
-        assert model.left_base_
         found.append(model.predict(sides[0]))
     assert (found[0] == found[1]).all()
 
@@ -215,8 +199,7 @@ def test_settings(rng, settings):
     assert error(model, X, truth) < 0.08  # that of the mean spectrum is 0.1
     assert model.predict(X[:2], return_std=True)[1].shape == (2, Q)
     n_coefficients = len(model.share_)
-    if model.left_base_:
-        assert len(model.coef_) == n_coefficients
+    assert len(model.coef_) == n_coefficients
     if settings.get("lines"):
         assert n_coefficients > QUICK["n_components"]
     assert error(pickle.loads(pickle.dumps(model)), X, truth) == error(model, X, truth)
