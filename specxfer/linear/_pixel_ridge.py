@@ -227,6 +227,8 @@ class Problem:
         coef, diagonal, _ = self.equations.solve(free_intercept(len(self.turn), 1.0))
         if self.first is None:
             return learnt_penalty(coef, diagonal, unit)
+        diagonal = np.broadcast_to(diagonal, coef.shape)
+        unit = np.broadcast_to(unit, coef.shape[1:])
         found = np.empty_like(coef)
         for some in (self.first, ~self.first):
             found[:, some] = learnt_penalty(

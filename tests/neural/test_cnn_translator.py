@@ -236,8 +236,16 @@ def test_resolving_power_is_data(rng):
     assert (sharp < blunt).mean() > 0.95
 
 
-def test_bad_weights_of_the_line_table_do_not_matter(rng):
-    """Lines that do not lie in the target are no lines of it."""
+def test_lines_of_a_target_whose_noise_is_not_known(rng):
+    X, Y, truth = world(rng, 300)
+    model = CNNTranslator(**QUICK, lines=[(5008.0, 5012.0)])
+    model.fit(X, Y.replace(ivar=None))
+    assert len(model.coef_) > QUICK["n_components"]
+    assert error(model, X, truth) < 0.06
+    assert not model.noise_known_
+
+
+def test_lines_outside_the_target_are_no_lines_of_it(rng):
     X, Y, _ = world(rng, 120)
     model = CNNTranslator(**QUICK, lines=[(7000.0, 7001.0)]).fit(X, Y)
     assert len(model.share_) == QUICK["n_components"]
