@@ -47,8 +47,7 @@ class CNNTranslator(OfPixelRidge, Translator):
     encoder : {"matched", "conv", "both"}, default="matched"
         What networks see of the source: matched scores; the spectrum itself by a
         residual convolutional network of each member (`networks.SpectrumEncoder`); or
-        both. Convolutions cost about a hundred times as much; for where
-        they pay, see the user guide.
+        both. Convolutions take far longer, and are not known to pay.
     lines : "auto", list of Line or (lo, hi), or None, default="auto"
         What matters most: these pixels have components and coefficients of their own,
         as a line of a few mÅ is lost among thousands of pixels. Pairs are in Å, in the
