@@ -48,10 +48,24 @@ class MemberNetworks(nn.Module):
         -------
         Tensor of shape (n, n_members, n_out)
         """
+        return self.ensemble(self.inputs(flux, ivar, scores))
+
+    def inputs(self, flux, ivar=None, scores=None):
+        """What the ensemble is given.
+
+        Parameters
+        ----------
+        flux, ivar, scores : Tensor
+            As for `forward`.
+
+        Returns
+        -------
+        Tensor of shape (n, k) or (n, n_members, k)
+        """
         if not len(self.encoders):
-            return self.ensemble(flux)
+            return flux
         found = torch.stack([encode(flux, ivar) for encode in self.encoders], dim=1)
-        if scores is not None:
-            same = scores[:, None].expand(-1, len(self.encoders), -1)
-            found = torch.cat([same, found], dim=2)
-        return self.ensemble(found)
+        if scores is None:
+            return found
+        same = scores[:, None].expand(-1, len(self.encoders), -1)
+        return torch.cat([same, found], dim=2)

@@ -119,14 +119,9 @@ class Members:
                 continue
             ivar = X[rows].weights()
             flux = np.where(ivar > 0, X[rows].flux - self.mean_in, 0)
-            flux, ivar = _filled(flux), _filled(ivar)
-            encoders = self._network.encoders
+            scores_beside = part if self.beside else None
             with torch.no_grad():
-                found = torch.stack([e(flux, ivar) for e in encoders], dim=1)
-            if self.beside:
-                same = part[:, None].expand(-1, len(encoders), -1)
-                found = torch.cat([same, found], dim=2)
-            yield found
+                yield self._network.inputs(_filled(flux), _filled(ivar), scores_beside)
 
 
 def _filled(a):
