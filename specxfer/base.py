@@ -50,8 +50,9 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Base of all translators: learn the target survey's spectrum from the source's.
 
     A subclass gives ``_fit(X, y, sample_weight)``, ``_predict_block(X)`` and, where it
-    knows its errors, ``_covariance_block(X)`` and ``_support_block(X)``. One that
-    learns something from the source alone does so in ``_fit_source(source,
+    knows its errors, ``_covariance_block(X)`` and ``_support_block(X)``; where flux
+    and covariance come of the same work, ``_flux_and_covariance(X, out)`` as well. One
+    that learns something from the source alone does so in ``_fit_source(source,
     sample_weight, given)``, which comes before ``_fit``; `given` tells whether these
     are other spectra than X. One that can differentiate what it predicts does so in
     ``_gradient_block(X, weights)``: gradients of ``predict(X) @ weights``, with weights
@@ -264,19 +265,33 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X = self._check_source(X, reset=False)
         power = self._asked_resolution(resolution, len(X))
         flux = np.empty((len(X), self.n_pixels_out_), dtype=self.dtype_)
-        std = np.empty_like(flux) if return_std else None
-        alone = std is None and power is None  # then blocks of flux alone are held
-        for rows, block in X.iter_blocks(self._block_rows * (4 if alone else 1)):
+        if return_std:
+            std = np.empty_like(flux)
+            blocks = self._with_covariance(X, flux, power, resolution)
+            for rows, covariance in blocks:
+                std[rows] = np.sqrt(covariance.variance())
+            std[:, ~self.seen_] = np.nan
+            return flux, std
+        more = 4 if power is None else 1  # where blocks of flux alone are held
+        for rows, block in X.iter_blocks(self._block_rows * more):
             self._predict_into(block, flux[rows])
             if power is not None:
                 flux[rows] = self._change.apply(flux[rows], power[rows])
-            if return_std:
-                covariance = self._covariance_block_at(block, rows, power, resolution)
-                std[rows] = np.sqrt(covariance.variance())
         if not self.seen_.all():
-            for values in (flux,) if std is None else (flux, std):
-                values[:, ~self.seen_] = np.nan
-        return (flux, std) if return_std else flux
+            flux[:, ~self.seen_] = np.nan
+        return flux
+
+    def _with_covariance(self, X, flux, power, resolution):
+        """Blocks of rows and their covariance, while `flux` is written."""
+        for rows, block in X.iter_blocks(self._block_rows):
+            covariance = self._flux_and_covariance(block, flux[rows])
+            if power is not None:
+                flux[rows] = self._change.apply(flux[rows], power[rows])
+                alike = np.ndim(resolution) == 0
+                covariance = self._change.covariance(covariance, power[rows], alike)
+            if not self.seen_.all():
+                flux[rows, ~self.seen_] = np.nan
+            yield rows, covariance
 
     def _asked_resolution(self, resolution, n):
         """Resolving powers of shape (n, n_chips_out), or None for the reference."""
@@ -310,8 +325,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._check_source(X, reset=False)
-        flux = self.predict(X, resolution=resolution)
-        covariance = self._covariance(X, resolution)
+        flux, covariance = self._predicted(X, resolution)
         variance = covariance.variance()
         with np.errstate(divide="ignore"):
             ivar = np.where(variance > 0, 1 / variance, 0).astype(flux.dtype)
@@ -356,8 +370,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._check_source(X, reset=False)
-        flux = self.predict(X, resolution=resolution)
-        covariance = self._covariance(X, resolution)
+        flux, covariance = self._predicted(X, resolution)
         seed = _seed(random_state)
         draws = np.empty((n_samples, *flux.shape), dtype=flux.dtype)
         for i, row in enumerate(_row_hashes(X)):
@@ -448,27 +461,23 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _covariance_block(self, X):
         raise NotImplementedError(f"{type(self).__name__} does not know its errors.")
 
+    def _flux_and_covariance(self, X, out):
+        self._predict_into(X, out)
+        return self._covariance_block(X)
+
     def _support_block(self, X):
         return np.zeros(len(X))
 
     # ------------------------------------------------------------------- shared
-    def _covariance(self, X, resolution=None):
+    def _predicted(self, X, resolution=None):
+        """Flux and its covariance, at the resolving powers asked for."""
         if not len(X):
             raise ValueError("X has no rows.")
         power = self._asked_resolution(resolution, len(X))
-        parts = [
-            self._covariance_block_at(block, rows, power, resolution)
-            for rows, block in X.iter_blocks(self._block_rows)
-        ]
-        return type(parts[0]).concatenate(parts)
-
-    def _covariance_block_at(self, X, rows, power, resolution):
-        """Covariance of a block at the resolving powers asked for."""
-        covariance = self._covariance_block(X)
-        if power is None:
-            return covariance
-        alike = np.ndim(resolution) == 0
-        return self._change.covariance(covariance, power[rows], alike)
+        flux = np.empty((len(X), self.n_pixels_out_), dtype=self.dtype_)
+        blocks = self._with_covariance(X, flux, power, resolution)
+        parts = [covariance for _, covariance in blocks]
+        return flux, type(parts[0]).concatenate(parts)
 
     def __setstate__(self, state):
         version = state.get("version_")

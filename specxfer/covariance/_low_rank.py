@@ -249,15 +249,14 @@ class LowRankCovariance:
         packed = self.core[:, i, j] * twice
         scaled = np.zeros(len(self.basis), bool) if self.scaled is None else self.scaled
         n_scaled = scaled[i].astype(int) + scaled[j]
+        n_scaled[~packed.any(axis=0)] = -1  # most of a core of several parts is 0
         variance = np.zeros((n, p), dtype=self.basis.dtype)
         step = max(1, 2**24 // max(1, len(i)))  # products of 64 MiB at a time
         for a in range(0, p, step):
             pixels = slice(a, a + step)
             part = self.basis[:, pixels]
-            for k in np.unique(n_scaled):
+            for k in np.unique(n_scaled[n_scaled >= 0]):
                 these = n_scaled == k
-                if not packed[:, these].any():
-                    continue
                 products = part[i[these]] * part[j[these]]
                 share = rowwise_matmul(packed[:, these], products)
                 if k:

@@ -132,12 +132,12 @@ class GridFold:
         keeps = most and n * k * k <= MOST_KEPT
         scores, kept = np.empty((n, k)), []
         for rows, block in self._sides():
-            scores[rows], covariance, _ = model.posterior(block)
+            scores[rows], covariance = model.moments(block)
             if keeps:
                 kept.append((rows, covariance))
         axes = self._listened(scores[:n_learnt], most) if most else np.zeros((k, 0))
         features = [np.empty((n, k + q * (q + 1) // 2)) for q in n_axes]
-        again = ((rows, model.posterior(block)[1]) for rows, block in self._sides())
+        again = ((rows, model.moments(block)[1]) for rows, block in self._sides())
         for rows, covariance in kept if keeps or not most else again:
             for q, of_q in zip(n_axes, features):
                 of_q[rows] = with_products(scores[rows], covariance, axes[:, :q])

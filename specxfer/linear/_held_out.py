@@ -52,10 +52,10 @@ class GridPoint(PCARidge):
             return self.features[X.row], None
         return super()._features(X, with_spread)
 
-    def _covariance_block(self, X):
+    def _covariance_block(self, X, out=None):
         raise NotImplementedError(
             "the points of a PCARidgeCV grid do not know their errors: use a scorer "
             "that calls predict alone, or GridSearchCV(PCARidge(), ...)."
         )
 
-    _support_block = _covariance_block
+    _flux_and_covariance = _support_block = _covariance_block

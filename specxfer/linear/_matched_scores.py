@@ -158,7 +158,7 @@ class MatchedScores(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         out = self._empty(X)
         for model, test in zip(self._models, parts):
             for rows, block in X[test].iter_blocks(BLOCK):
-                out[0][test[rows]], out[1][test[rows]], _ = model.posterior(block)
+                out[0][test[rows]], out[1][test[rows]] = model.moments(block)
         return Scores(*out)
 
     def transform(self, X):
@@ -177,7 +177,7 @@ class MatchedScores(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         X = self._check_X(X, reset=False)
         out = self._empty(X)
         for rows, block in X.iter_blocks(BLOCK):
-            found = [model.posterior(block)[:2] for model in self._models]
+            found = [model.moments(block) for model in self._models]
             for values, of_models in zip(out, zip(*found)):
                 values[rows] = np.mean(of_models, axis=0)
         return Scores(*out)

@@ -250,29 +250,17 @@ class PCARidge(OfPixelRidge, Translator):
         return features, spread / sample_weight.sum(), misfits
 
     def _features(self, X, with_spread=True):
-        if not (with_spread or self._axes.shape[1]):
-            return self._source.scores(X), None
-        scores, covariance, _ = self._source.posterior(X)
+        scores, covariance = self._source.moments(X)
         features = with_products(scores, covariance, self._axes)
         if not with_spread:
             return features, None
         return features, spread_of(scores, covariance, self._axes)
-
-    def _predict_into(self, X, out):
-        features, _ = self._features(X, with_spread=False)
-        same = out.dtype == self.coef_.dtype
-        flux = self._ridge.predict(features, out if same else None)
-        if not same:
-            out[:] = flux
 
     def _gradient_block(self, X, weights):
         used = weights.any(axis=1)
         coef = self.coef_[:, used].astype(float) @ weights[used]
         by_scores = gradient_of(coef, self._source.scores(X), self._axes)
         return self._source.gradient(X, by_scores)
-
-    def _covariance_block(self, X):
-        return self._ridge.covariance(*self._features(X))
 
     def _support_block(self, X):
         scores, _, chi2 = self._source.posterior(X)

@@ -277,6 +277,9 @@ class PCARidgeCV(Translator):
     def _covariance_block(self, X):
         return self.best_estimator_._covariance_block(X)
 
+    def _flux_and_covariance(self, X, out):
+        return self.best_estimator_._flux_and_covariance(X, out)
+
     def _support_block(self, X):
         return self.best_estimator_._support_block(X)
 

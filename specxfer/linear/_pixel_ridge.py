@@ -128,7 +128,28 @@ class PixelRidge:
 
 
 class OfPixelRidge:
-    """The fitted attributes of what ends in a `PixelRidge`, ``_ridge``."""
+    """What ends in a `PixelRidge`, ``_ridge``, on features that a subclass finds.
+
+    ``_features(X, with_spread=True)`` are those of a block of spectra and, unless told
+    not to, their covariance.
+    """
+
+    def _predict_into(self, X, out):
+        self._write(self._features(X, with_spread=False)[0], out)
+
+    def _covariance_block(self, X):
+        return self._ridge.covariance(*self._features(X))
+
+    def _flux_and_covariance(self, X, out):
+        features, spread = self._features(X)
+        self._write(features, out)
+        return self._ridge.covariance(features, spread)
+
+    def _write(self, features, out):
+        same = out.dtype == self.coef_.dtype
+        flux = self._ridge.predict(features, out if same else None)
+        if not same:
+            out[:] = flux
 
     @property
     def coef_(self):

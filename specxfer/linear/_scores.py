@@ -76,11 +76,25 @@ class ScoreModel:
         find = self._with_noise if X.has_noise else self._without_noise
         return find(X.flux, X.ivar)
 
+    def moments(self, X):
+        """Scores and their covariance; without noise at half the cost of `posterior`.
+
+        Parameters
+        ----------
+        X : Spectra in memory, shape (n, n_pixels)
+
+        Returns
+        -------
+        scores : ndarray of shape (n, n_components)
+        covariance : ndarray of shape (n, n_components, n_components)
+        """
+        if X.has_noise:
+            return self._with_noise(X.flux, X.ivar)[:2]
+        return self._without_noise(X.flux, None, with_misfit=False)
+
     def scores(self, X):
         """The scores alone, shape (n, n_components)."""
-        if not X.has_noise:
-            return self._without_noise(X.flux, None, scores_only=True)
-        return self.posterior(X)[0]
+        return self.moments(X)[0]
 
     def gradient(self, X, by_scores):
         """Gradients by the flux of what depends on it through the scores.
@@ -98,7 +112,7 @@ class ScoreModel:
         ndarray of shape (n, m, n_pixels)
             0 at unknown pixels.
         """
-        _, covariance, _ = self.posterior(X)
+        _, covariance = self.moments(X)
         known = self._columns(X.weights()).astype(float)
         misfit, loadings = self._columns(self.misfit), self._columns(self.loadings)
         if X.has_noise:
@@ -232,17 +246,17 @@ class ScoreModel:
         )
 
     # ------------------------------------------------------------------ posterior
-    def _without_noise(self, flux, _, scores_only=False):
+    def _without_noise(self, flux, _, with_misfit=True):
         """All stars have the mean noise: only masks make a difference."""
         k = len(self.loadings)
         weighted, weight, whole, inverse, to_scores, offset = self._everything
         loadings = self._columns(self.loadings)
         scores = rowwise_matmul(self._columns(flux), to_scores) - offset
         gaps = np.flatnonzero(~np.isfinite(scores[:, 0]))
-        if scores_only and not len(gaps):
-            return scores
-        flux = self._residual(flux)
         covariance = np.broadcast_to(inverse, (len(flux), k, k))
+        if not (with_misfit or len(gaps)):
+            return scores, covariance
+        flux = self._residual(flux)
         n_valid = np.full(len(flux), flux.shape[1])
         if len(gaps):
             part = flux[gaps]
@@ -259,8 +273,8 @@ class ScoreModel:
             covariance = covariance.copy()
             right = rowwise_matmul(flux[gaps], weighted)
             scores[gaps], covariance[gaps] = _solved(packed, right)
-        if scores_only:
-            return scores
+        if not with_misfit:
+            return scores, covariance
         right = rowwise_matmul(flux, weighted).astype(float)
         chi2 = _row_sums(lambda rows: flux[rows] ** 2 * weight, len(flux))
         fitted = (scores * right).sum(axis=1) + (scores**2).sum(axis=1)

@@ -193,7 +193,7 @@ class SpectralPCA(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         scores = np.empty((len(X), k), X.dtype)
         covariance = np.empty((len(X), k, k), X.dtype)
         for rows, block in X.iter_blocks(BLOCK):
-            scores[rows], covariance[rows], _ = self._model.posterior(block)
+            scores[rows], covariance[rows] = self._model.moments(block)
         return Scores(scores, covariance)
 
     def inverse_transform(self, X):

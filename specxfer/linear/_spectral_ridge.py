@@ -180,12 +180,9 @@ class SpectralRidge(OfPixelRidge, Translator):
         self._limit = max(float(np.quantile(lever, 0.999, method="higher")), 1e-12)
         return self
 
-    def _predict_block(self, X):
-        return self._ridge.predict(X.flux)
-
-    def _covariance_block(self, X):
-        spread = None if X.covariance is None else X.covariance.core
-        return self._ridge.covariance(X.flux, spread)
+    def _features(self, X, with_spread=True):
+        known = with_spread and X.covariance is not None
+        return X.flux, X.covariance.core if known else None
 
     def _support_block(self, X):
         return self._ridge.leverage(X.flux) / self._limit

@@ -123,7 +123,7 @@ class _Unattenuated(PCARidge):
     """A fitted `PCARidge` that predicts from scores that are not shrunk."""
 
     def _features(self, X, with_spread=True):
-        scores, covariance, _ = self._source.posterior(X)
+        scores, covariance = self._source.moments(X)
         return stretched(scores, covariance, self._axes, self._min_information)
 
 

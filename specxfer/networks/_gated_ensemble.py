@@ -69,53 +69,17 @@ class GatedEnsemble(nn.Module):
         -------
         Tensor of shape (n, n_members, n_out)
         """
-        h, before = self._of_each(self.inner, x), self._before_gates(x)
+        h = self._of_each(self.inner, x)
+        before = self._of_each(self.hidden, x[..., : self.n_leading])
         gates = torch.baddbmm(self.bias_gates, functional.silu(before), self.gates)
         slope, offset = gates.chunk(2, -1)
         out = torch.baddbmm(self.bias_outer, h * (1 + slope) + offset, self.outer)
         return out.transpose(0, 1)
 
-    def _before_gates(self, x):
-        return self._of_each(self.hidden, x[..., : self.n_leading])
-
     def _of_each(self, layer, x):
         """What a layer of all members makes of x, (n_members, n, width)."""
-        weight, bias = self._weights(layer)
         if x.ndim == 2:
             return layer(x).unflatten(1, (self.n_members, -1)).transpose(0, 1)
-        return torch.baddbmm(bias, x.transpose(0, 1), weight)
-
-    def _weights(self, layer):
-        """Weights (n_members, n_in, width) and biases of each member in a layer."""
         weight = layer.weight.unflatten(0, (self.n_members, -1)).transpose(1, 2)
-        return weight, layer.bias.unflatten(0, (self.n_members, 1, -1))
-
-    def jacobian(self, x):
-        """Derivatives of the mean of the members by the input.
-
-        With the activation s of the hidden units, whose weights are H, and the weights
-        G of slopes and offsets, ``C [(1 + g) A + (h G_g + G_b) s' H]``.
-
-        Parameters
-        ----------
-        x : Tensor of shape (n, n_in), or (n, n_members, n_in)
-
-        Returns
-        -------
-        Tensor of shape (n, n_out, n_in)
-            By the input of all members together.
-        """
-        h, before = self._of_each(self.inner, x), self._before_gates(x)
-        gates = torch.baddbmm(self.bias_gates, functional.silu(before), self.gates)
-        slope = 1 + gates[..., : self.width]
-        inner, hidden = self._weights(self.inner)[0], self._weights(self.hidden)[0]
-        half = torch.sigmoid(before)
-        rising = half * (1 + before * (1 - half))  # the derivative of SiLU
-        total = 0.0
-        for m in range(self.n_members):
-            of_gates = (rising[m, :, None] * hidden[m]) @ self.gates[m]
-            by_slope, by_offset = of_gates.chunk(2, -1)  # (n, n_leading, width)
-            by_h = inner[m] * slope[m, :, None]  # (n, n_in, width)
-            by_h[:, : self.n_leading] += by_slope * h[m, :, None] + by_offset
-            total = total + by_h @ self.outer[m]
-        return total.transpose(1, 2) / self.n_members
+        bias = layer.bias.unflatten(0, (self.n_members, 1, -1))
+        return torch.baddbmm(bias, x.transpose(0, 1), weight)

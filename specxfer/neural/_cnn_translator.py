@@ -328,7 +328,7 @@ class CNNTranslator(OfPixelRidge, Translator):
             self._members.outputs(features[rows], block)
             for rows, block in self._blocks(X)
         ]
-        mean, apart = left_out_mean(np.concatenate(outputs), left_out)
+        mean, apart = left_out_mean(np.concatenate(outputs).astype(float), left_out)
         self._blend = None
         if self.base_ is None:
             return mean
@@ -362,17 +362,18 @@ class CNNTranslator(OfPixelRidge, Translator):
         X, weight = X[some], sample_weight[some]
         total = 0.0
         for rows, block in X.iter_blocks(self._block_rows):
-            total += np.tensordot(weight[rows], self._coefficients(block)[1], axes=1)
+            total += np.tensordot(weight[rows], self._features(block)[1], axes=1)
         return total / weight.sum()
 
     # --------------------------------------------------------------- predicting
-    def _coefficients(self, X, with_spread=True):
+    def _features(self, X, with_spread=True):
         """The target's coefficients and their covariance."""
         if with_spread:
-            features, covariance, _ = self._matched.posterior(X)
+            features, covariance = self._matched.moments(X)
         else:
-            features, covariance = self._matched.features(X), None
-        mean, spread = self._members.outputs(features, X).mean(axis=1), None
+            features = self._matched.features(X)
+        mean = self._members.outputs(features, X).mean(axis=1, dtype=float)
+        spread = None
         if with_spread:
             spread = self._members.spread(features, covariance, X)
         if self._blend is not None:
@@ -384,19 +385,9 @@ class CNNTranslator(OfPixelRidge, Translator):
             spread = self._held @ spread @ self._held.T
         return mean, spread
 
-    def _predict_into(self, X, out):
-        mean, _ = self._coefficients(X, with_spread=False)
-        same = out.dtype == self.coef_.dtype
-        flux = self._ridge.predict(mean, out if same else None)
-        if not same:
-            out[:] = flux
-
-    def _covariance_block(self, X):
-        return self._ridge.covariance(*self._coefficients(X))
-
     def _support_block(self, X):
-        misfit = self._matched.posterior(X)[2]
-        mean, _ = self._coefficients(X, with_spread=False)
+        misfit = self._matched.misfit(X)
+        mean, _ = self._features(X, with_spread=False)
         parts = [misfit / self._farthest, self._ridge.leverage(mean) / self._limit]
         if self.base_ is not None:
             parts.append(self.base_._support_block(X))

@@ -69,32 +69,13 @@ class MatchedFeatures:
 
     def features(self, X):
         """The features of spectra, shape (n, k)."""
+        if self._alike(X):
+            return self.moments(X)[0]
         models = self.matched._models
-        if X.has_noise or not all(model.used.all() for model in models):
-            scores = sum(model.scores(X) for model in models)
-            return self.turned(scores / len(models))
-        filters, offset = self._filters
-        found = rowwise_matmul(X.flux, filters) + offset
-        gaps = np.flatnonzero(~np.isfinite(found).all(axis=1))
-        if len(gaps):
-            scores = sum(model.scores(X[gaps]) for model in models)
-            found[gaps] = self.turned(scores / len(models))
-        return found
+        return self.turned(sum(model.scores(X) for model in models) / len(models))
 
-    @cached_property
-    def _filters(self):
-        """What flux without noise or gaps is multiplied with, and what is added."""
-        models = self.matched._models
-        everything = [model._everything for model in models]
-        filters = np.mean([one[-2] for one in everything], axis=0) @ self.turn
-        offset = -np.mean([one[-1] for one in everything], axis=0) @ self.turn
-        return filters.astype(models[0].mean.dtype), offset + self.offset
-
-    def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k != "_filters"}
-
-    def posterior(self, X):
-        """Features, their covariance, and how badly the templates fit.
+    def moments(self, X):
+        """Features and their covariance.
 
         Parameters
         ----------
@@ -104,13 +85,49 @@ class MatchedFeatures:
         -------
         features : ndarray of shape (n, k)
         covariance : ndarray of shape (n, k, k)
-        misfit : ndarray of shape (n,)
-            Mean squared residual of the source in units of its expected variance.
         """
-        found = [model.posterior(X) for model in self.matched._models]
-        scores, covariance, misfit = (sum(a) / len(found) for a in zip(*found))
-        covariance = self.turn.T @ covariance @ self.turn
-        return self.turned(scores), covariance, misfit
+        if not self._alike(X):
+            return self._mean_moments(X)
+        filters, offset, covariance = self._filters
+        features = rowwise_matmul(X.flux, filters) + offset
+        covariance = np.broadcast_to(covariance, (len(X), *covariance.shape))
+        gaps = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        if len(gaps):
+            covariance = covariance.copy()
+            features[gaps], covariance[gaps] = self._mean_moments(X[gaps])
+        return features, covariance
+
+    def misfit(self, X):
+        """Mean squared residual in units of its expected variance, shape (n,)."""
+        models = self.matched._models
+        return sum(model.posterior(X)[2] for model in models) / len(models)
+
+    def _alike(self, X):
+        """Whether all stars but those with gaps have the same filters."""
+        models = self.matched._models
+        return not X.has_noise and all(model.used.all() for model in models)
+
+    def _mean_moments(self, X):
+        """Features and covariance by filters of each star's own."""
+        found = [model.moments(X) for model in self.matched._models]
+        scores, covariance = (sum(a) / len(found) for a in zip(*found))
+        return self.turned(scores), self.turn.T @ covariance @ self.turn
+
+    @cached_property
+    def _filters(self):
+        """What flux without noise or gaps is multiplied with, what is added, and the
+        covariance of the features."""
+        models = self.matched._models
+        everything = [model._everything for model in models]
+        filters = np.mean([one[-2] for one in everything], axis=0) @ self.turn
+        offset = -np.mean([one[-1] for one in everything], axis=0) @ self.turn
+        covariance = (
+            self.turn.T @ np.mean([one[3] for one in everything], 0) @ self.turn
+        )
+        return filters.astype(models[0].mean.dtype), offset + self.offset, covariance
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k != "_filters"}
 
 
 def left_out_scores(matched, X, parts, perturb=lambda block: block):
@@ -130,7 +147,7 @@ def left_out_scores(matched, X, parts, perturb=lambda block: block):
     -------
     scores : ndarray of shape (n, k)
     misfit : ndarray of shape (n,)
-        See `MatchedFeatures.posterior`.
+        See `MatchedFeatures.misfit`.
     """
     scores, misfit = np.empty((len(X), matched.n_components_)), np.empty(len(X))
     for model, test in zip(matched._models, parts):

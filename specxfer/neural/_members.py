@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from specxfer.networks import GatedEnsemble, MemberNetworks, SpectrumEncoder
+from specxfer.neural._gated_arrays import GatedArrays
 from specxfer.neural._randomness import OwnRandomness
 from specxfer.neural._weights import load_arrays
 
@@ -60,8 +61,13 @@ class Members:
             network = self._build()
         return load_arrays(network, self.state).double().eval().requires_grad_(False)
 
+    @cached_property
+    def _ensemble(self):
+        return GatedArrays.of(self.state, "ensemble.")
+
     def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k != "_network"}
+        cached = "_network", "_ensemble"
+        return {k: v for k, v in self.__dict__.items() if k not in cached}
 
     def outputs(self, scores, X=None):
         """What every member makes of every star.
@@ -74,12 +80,9 @@ class Members:
 
         Returns
         -------
-        ndarray of float64 of shape (n, n_members, n_out)
+        ndarray of float32 of shape (n, n_members, n_out)
         """
-        ensemble = self._network.ensemble
-        with torch.no_grad():
-            parts = [ensemble(part) for part in self._parts(scores, X)]
-        return torch.cat(parts).numpy()[: len(scores)]
+        return self._ensemble(self._inputs(scores, X))
 
     def spread(self, scores, covariance, X=None):
         """Covariance of the mean of the members, from scores and between members.
@@ -95,33 +98,31 @@ class Members:
         -------
         ndarray of shape (n, n_out, n_out)
         """
-        found, ensemble = [], self._network.ensemble
-        for i, part in enumerate(self._parts(scores, X)):
-            n = min(ROWS, len(scores) - i * ROWS)
-            out = ensemble(part[:n])
-            left = out - out.mean(dim=1, keepdim=True)
-            between = left.transpose(1, 2) @ left / (out.shape[1] - 1)
-            if self.beside:
-                k = scores.shape[1]
-                of_scores = torch.tensor(covariance[i * ROWS : i * ROWS + n]).double()
-                slopes = ensemble.jacobian(part[:n])[:, :, :k]
-                between += slopes @ of_scores @ slopes.transpose(1, 2)
-            found.append(between)
-        return torch.cat(found).numpy()
+        inputs = self._inputs(scores, X)
+        out = self._ensemble(inputs).astype(float)
+        out -= out.mean(axis=1, keepdims=True)
+        between = out.transpose(0, 2, 1) @ out / (out.shape[1] - 1)
+        if self.beside:
+            slopes = self._ensemble.jacobian(inputs)[:, : scores.shape[1]]
+            slopes = slopes.astype(float)
+            between += slopes.transpose(0, 2, 1) @ (covariance @ slopes)
+        return between
 
-    def _parts(self, scores, X):
-        """Inputs of the ensemble in blocks of one size, the last filled up."""
+    def _inputs(self, scores, X):
+        """What the ensemble is given, shape (n, k) or (n, n_members, k)."""
+        if self.conv is None:
+            return scores
+        found = []
         for start in range(0, len(scores), ROWS):
             rows = slice(start, start + ROWS)
-            part = _filled(scores[rows])
-            if self.conv is None:
-                yield part
-                continue
             ivar = X[rows].weights()
             flux = np.where(ivar > 0, X[rows].flux - self.mean_in, 0)
-            scores_beside = part if self.beside else None
+            given = [_filled(flux), _filled(ivar)]
+            if self.beside:
+                given.append(_filled(scores[rows]))
             with torch.no_grad():
-                yield self._network.inputs(_filled(flux), _filled(ivar), scores_beside)
+                found.append(self._network.inputs(*given)[: len(flux)].numpy())
+        return np.concatenate(found) if found else np.empty((0, 1, 1))
 
 
 def _filled(a):

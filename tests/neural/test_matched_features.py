@@ -81,13 +81,27 @@ def test_a_score_that_never_varies_becomes_no_feature(fitted):
     assert variance.min() == pytest.approx(0, abs=1e-9)
 
 
-def test_new_spectra(fitted):
+@pytest.mark.parametrize("kind", ["noise", "no noise", "gaps"])
+def test_new_spectra(fitted, kind, rng):
     X, _, matched, scores, _, told = fitted
+    if kind != "noise":
+        gaps = (rng.random(X.shape) < 0.1) & (np.arange(N)[:, None] % 7 == 0)
+        flux = np.where(gaps & (kind == "gaps"), np.nan, X.flux)
+        X = X.replace(flux=flux, ivar=None)
     found = MatchedFeatures.of(matched, scores, told, np.ones(N))
-    features, covariance, misfit = found.posterior(X)
+    features, covariance = found.moments(X)
     np.testing.assert_allclose(features, found.features(X), atol=1e-6)
-    by_hand = np.asarray(matched.transform(X))
-    np.testing.assert_allclose(features, found.turned(by_hand), atol=1e-6)
-    expected = found.turn.T @ matched.transform(X).covariance @ found.turn
+    by_hand = matched.transform(X)
+    np.testing.assert_allclose(features, found.turned(np.asarray(by_hand)), atol=1e-6)
+    expected = found.turn.T @ by_hand.covariance @ found.turn
     np.testing.assert_allclose(covariance, expected, atol=1e-8)
-    assert misfit.shape == (N,)
+
+
+def test_misfit_is_one_for_the_training_stars(fitted):
+    X, _, matched, scores, _, told = fitted
+    misfit = MatchedFeatures.of(matched, scores, told, np.ones(N)).misfit(X)
+    assert misfit.mean() == pytest.approx(1, abs=0.1)
+    emission = np.where(np.arange(X.shape[1]) % 20 == 0, 1.5, X.flux)
+    other = X.replace(flux=emission)
+    worse = MatchedFeatures.of(matched, scores, told, np.ones(N)).misfit(other)
+    assert (worse > 2 * misfit).all()
