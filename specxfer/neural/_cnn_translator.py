@@ -276,6 +276,7 @@ class CNNTranslator(OfPixelRidge, Translator):
         told = target.posterior * target.size
         self._matched = MatchedFeatures.of(matched, scores, told, sample_weight)
         features = self._matched.turned(scores).astype("f4")
+        del scores, told
         left_out = np.empty((len(X), self.n_members), bool)
         for i, rows in enumerate(parts):
             left_out[rows] = np.arange(self.n_members) % len(parts) == i
@@ -298,6 +299,7 @@ class CNNTranslator(OfPixelRidge, Translator):
         self._held = np.eye(mean.shape[1])
         spread = self._mean_spread(X, sample_weight)
         self._held = held_within(spread, target.missed(mean, sample_weight))
+        del target, training, features  # the last ridge needs the room
         readout = SpectralRidge(
             n_factors=self.n_factors, random_state=seed, device=str(device)
         )
@@ -324,11 +326,10 @@ class CNNTranslator(OfPixelRidge, Translator):
 
     def _blended(self, X, features, parts, target, left_out, sample_weight):
         """Coefficients of each training star, by what has not seen it."""
-        outputs = [
-            self._members.outputs(features[rows], block)
-            for rows, block in self._blocks(X)
-        ]
-        mean, apart = left_out_mean(np.concatenate(outputs).astype(float), left_out)
+        mean, apart = np.empty((2, *target.projection.shape))
+        for rows, block in self._blocks(X):
+            outputs = self._members.outputs(features[rows], block)
+            mean[rows], apart[rows] = left_out_mean(outputs, left_out[rows])
         self._blend = None
         if self.base_ is None:
             return mean

@@ -146,7 +146,7 @@ def left_out_mean(outputs, left_out):
     variance : ndarray of shape (n, k)
         Between members that have seen the star; 0 where there is but one.
     """
-    count = left_out.sum(axis=1)[:, None]
+    outputs, count = outputs.astype(float), left_out.sum(axis=1)[:, None]
     mean = np.einsum("nmk,nm->nk", outputs, left_out) / count
     others = left_out.shape[1] - count
     middle = np.einsum("nmk,nm->nk", outputs, ~left_out) / np.maximum(others, 1)
