@@ -15,8 +15,9 @@ units, the lines translated to 0.01 of the continuum, and the share of the netwo
 
 With several --n-train, a line for each instead: a learning curve. With --ablation, a
 line for each setting of one seed, on the lines' pixels but where it says otherwise;
---cases takes some, --epochs bounds those with convolutions, which are slow. With a
-learning rate of 0 the networks say nothing, and what is left should be PCARidge.
+--cases takes some, --epochs bounds those with convolutions, which are slow and so have
+two members. With a learning rate of 0 the networks say nothing, and what is left should
+be PCARidge.
 
     OMP_NUM_THREADS=1 python -m benchmarks.cnn_accuracy --data DIR [--windows]
     python -m benchmarks.cnn_accuracy --windows --n-train 1000 2000 4000 6000 --seeds 0
@@ -54,8 +55,8 @@ ABLATION = {
     "velocity=0.5": {"velocity": 0.5},
     "whole spectra": {},
     "whole, lines=None": {"lines": None},
-    "encoder=conv": {"encoder": "conv"},
-    "encoder=both": {"encoder": "both"},
+    "encoder=conv": {"encoder": "conv", "n_members": 2},
+    "encoder=both": {"encoder": "both", "n_members": 2},
 }
 
 
