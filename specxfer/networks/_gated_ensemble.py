@@ -1,5 +1,7 @@
 """`GatedEnsemble`: several small networks side by side, linear where they can be."""
 
+from copy import deepcopy
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -74,6 +76,24 @@ class GatedEnsemble(nn.Module):
         slope, offset = gates.chunk(2, -1)
         out = torch.baddbmm(self.bias_outer, h * (1 + slope) + offset, self.outer)
         return out.transpose(0, 1)
+
+    def some(self, members):
+        """An ensemble of some of the members alone, on copies of their weights.
+
+        Parameters
+        ----------
+        members : list of int
+
+        Returns
+        -------
+        GatedEnsemble
+        """
+        some = deepcopy(self)
+        some.n_members = len(members)
+        for p in some.parameters():
+            of_each = p.data.unflatten(0, (self.n_members, -1))
+            p.data = of_each[members].flatten(0, 1)
+        return some
 
     def _before_gates(self, x):
         return self._of_each(self.hidden, x[..., : self.n_leading])

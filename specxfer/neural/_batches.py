@@ -201,7 +201,9 @@ class Batches:
         # one with the caller, the one before it, which stays, and one in the making
         buffers = cycle([self._buffers() for _ in range(3)])
         resident = self._resident is not None
-        with closing(self._whole(rng) if resident else self._pooled(rng, left)) as parts:
+        with closing(
+            self._whole(rng) if resident else self._pooled(rng, left)
+        ) as parts:
             for i, (held, stars) in enumerate(parts):
                 inputs, targets = self._filled(next(buffers), held, stars)
                 if self.augmentation is not None:
