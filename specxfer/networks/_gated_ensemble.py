@@ -1,7 +1,5 @@
 """`GatedEnsemble`: several small networks side by side, linear where they can be."""
 
-from copy import deepcopy
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -88,11 +86,20 @@ class GatedEnsemble(nn.Module):
         -------
         GatedEnsemble
         """
-        some = deepcopy(self)
-        some.n_members = len(members)
-        for p in some.parameters():
-            of_each = p.data.unflatten(0, (self.n_members, -1))
-            p.data = of_each[members].flatten(0, 1)
+        weights = {
+            name: p.detach().unflatten(0, (self.n_members, -1))[members].flatten(0, 1)
+            for name, p in self.named_parameters()
+        }
+        with torch.device("meta"):  # so that no weights are drawn
+            some = GatedEnsemble(
+                self.inner.in_features,
+                self.outer.shape[2],
+                n_members=len(members),
+                n_leading=self.n_leading,
+                width=self.width,
+                gate_width=self.gates.shape[1],
+            )
+        some.load_state_dict(weights, assign=True)
         return some
 
     def _before_gates(self, x):
