@@ -76,6 +76,33 @@ class GatedEnsemble(nn.Module):
         out = torch.baddbmm(self.bias_outer, h * (1 + slope) + offset, self.outer)
         return out.transpose(0, 1)
 
+    def some(self, members):
+        """An ensemble of some of the members alone, on copies of their weights.
+
+        Parameters
+        ----------
+        members : list of int
+
+        Returns
+        -------
+        GatedEnsemble
+        """
+        weights = {
+            name: p.detach().unflatten(0, (self.n_members, -1))[members].flatten(0, 1)
+            for name, p in self.named_parameters()
+        }
+        with torch.device("meta"):  # so that no weights are drawn
+            some = GatedEnsemble(
+                self.inner.in_features,
+                self.outer.shape[2],
+                n_members=len(members),
+                n_leading=self.n_leading,
+                width=self.width,
+                gate_width=self.gates.shape[1],
+            )
+        some.load_state_dict(weights, assign=True)
+        return some
+
     def _of_each(self, layer, x):
         """What a layer of all members makes of x, (n_members, n, width)."""
         if x.ndim == 2:

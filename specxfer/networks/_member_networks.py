@@ -50,6 +50,21 @@ class MemberNetworks(nn.Module):
         """
         return self.ensemble(self.inputs(flux, ivar, scores))
 
+    def some(self, members):
+        """The networks of some of the members alone.
+
+        Parameters
+        ----------
+        members : list of int
+
+        Returns
+        -------
+        MemberNetworks
+            With copies of the weights of the ensemble, and the same encoders.
+        """
+        encoders = [self.encoders[i] for i in members] if len(self.encoders) else ()
+        return MemberNetworks(self.ensemble.some(members), encoders)
+
     def inputs(self, flux, ivar=None, scores=None):
         """What the ensemble is given.
 

@@ -64,14 +64,31 @@ class QuadraticError(nn.Module):
         -------
         Tensor of shape (n, n_members)
         """
+        parts = self.of_parts(outputs, targets)
+        return 1 + sum(parts) / len(parts)
+
+    def of_parts(self, outputs, targets):
+        """What the coefficients add to the loss in each part of the spectrum.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n, n_members, k)
+        targets : dict
+            As for `forward`, but for "judges".
+
+        Returns
+        -------
+        list of Tensor of shape (n, n_members)
+            ``oᵀ G o − 2 oᵀ b``, 0 for the mean spectrum.
+        """
         outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
         projection = targets["projection"].to(outputs.dtype)
-        loss, start, n_parts = 0.0, 0, 0
+        found, start = [], 0
         while start < outputs.shape[2]:
-            gram = targets[f"gram {n_parts}"].to(outputs.dtype)
+            gram = targets[f"gram {len(found)}"].to(outputs.dtype)
             part = slice(start, start + gram.shape[1])
             some = outputs[:, :, part]
             right = torch.bmm(some, gram) - 2 * projection[:, None, part]
-            loss = loss + (right * some).sum(dim=2)
-            start, n_parts = part.stop, n_parts + 1
-        return 1 + loss / n_parts
+            found.append((right * some).sum(dim=2))
+            start = part.stop
+        return found

@@ -1,7 +1,7 @@
 """`Batches`: stars handed to a network in whole batches."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from itertools import cycle
 from threading import Event
 
@@ -50,7 +50,8 @@ class Batches:
         False hands stars out in the order of `rows`.
     augmentation : Augmentation or callable, optional
         ``augmentation(inputs, generator)`` changes the inputs of a batch in place,
-        with a `torch.Generator` of its own for every batch.
+        with a `torch.Generator` of its own for every batch. It is called in a thread,
+        beside whatever the last batch is used for.
     device : str or torch.device, default="cpu"
         Where batches are handed out.
 
@@ -62,9 +63,10 @@ class Batches:
 
     Notes
     -----
-    Two sets of buffers are filled in turn: a batch stays as it is until the next but
-    one is asked for, longer only as a copy. A batch may be changed; the user's arrays
-    never are.
+    While a batch is in use, a thread makes the next; it ends with the epoch, or when
+    the epoch is left early. Three sets of buffers are filled in turn: a batch stays as
+    it is until the next but one is asked for, longer only as a copy. A batch may be
+    changed; the user's arrays never are.
 
     Reading row by row, as torch's default loader does, would cost more than a step of
     a small network.
@@ -172,18 +174,41 @@ class Batches:
             (n_batch, n_pixels_out); then "weight", of shape (n_batch,), and the
             further arrays.
         """
-        key = [self.seed, int(number)]
+        left = Event()
+        made = self._made(int(number), left)
+        if len(self) == 1:  # nothing to do meanwhile
+            yield from made
+            return
+        as_here = _as_here(self.device)
+
+        def make():
+            with as_here():
+                return next(made, None)
+
+        with closing(made), ThreadPoolExecutor(1, "specxfer-batches") as maker:
+            try:
+                coming = maker.submit(make)
+                while (batch := coming.result()) is not None:
+                    coming = maker.submit(make)
+                    yield batch
+            finally:
+                left.set()
+
+    def _made(self, number, left):
+        """The batches of an epoch, each made when it is asked for."""
+        key = [self.seed, number]
         rng = np.random.default_rng(key)
-        buffers = cycle([self._buffers(), self._buffers()])
-        parts = self._whole if self._resident is not None else self._pooled
-        i = 0
-        with closing(parts(rng)) as parts:
-            for held, stars in parts:
+        # one with the caller, the one before it, which stays, and one in the making
+        buffers = cycle([self._buffers() for _ in range(3)])
+        resident = self._resident is not None
+        with closing(
+            self._whole(rng) if resident else self._pooled(rng, left)
+        ) as parts:
+            for i, (held, stars) in enumerate(parts):
                 inputs, targets = self._filled(next(buffers), held, stars)
                 if self.augmentation is not None:
                     self.augmentation(inputs, self._generator([*key, i]))
                 yield inputs, targets
-                i += 1
 
     # -------------------------------------------------------- which stars, from where
     def _whole(self, rng):
@@ -193,20 +218,19 @@ class Batches:
         for start, stop in zip(self._bounds, self._bounds[1:]):
             yield self._resident, order[start:stop]
 
-    def _pooled(self, rng):
+    def _pooled(self, rng, left):
         """Batches of stars from pools, of which the next is read meanwhile."""
         order = self._run_order(rng)
         pools = self._pools()
         size = max(pool[-1] - pool[0] for pool in pools)
         spaces = cycle([self._allocate(size), self._allocate(size)])
-        stop = Event()
 
         def read(pool):
             return reader.submit(
-                self._read, order[pool[0] : pool[-1]], next(spaces), stop.is_set
+                self._read, order[pool[0] : pool[-1]], next(spaces), left.is_set
             )
 
-        with ThreadPoolExecutor(1, "specxfer-batches") as reader:
+        with ThreadPoolExecutor(1, "specxfer-pools") as reader:
             try:
                 coming = read(pools[0])
                 for pool, following in zip(pools, [*pools[1:], None]):
@@ -218,7 +242,7 @@ class Batches:
                     for start, end in zip(pool - pool[0], pool[1:] - pool[0]):
                         yield held, stars[start:end]
             finally:
-                stop.set()
+                left.set()
 
     def _pools(self):
         """Bounds of the batches of each pool; the first are smaller, to start early."""
@@ -296,6 +320,23 @@ class Batches:
     def _generator(self, key):
         seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
         return torch.Generator(self.device).manual_seed(int(seed >> np.uint64(1)))
+
+
+def _as_here(device):
+    """A context in which another thread uses torch as this one does now."""
+    grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
+
+    @contextmanager
+    def as_here():
+        with (
+            nullcontext() if stream is None else torch.cuda.stream(stream),
+            torch.inference_mode(inference),
+            torch.set_grad_enabled(grad),
+        ):
+            yield
+
+    return as_here
 
 
 def _checked_rows(rows, n):

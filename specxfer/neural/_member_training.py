@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ N_COPIES = 4  # perturbed copies of every star's scores
 SOME = 2000  # stars that tell how large deviations and noise are
 MOST_JUDGING = 6000  # stars: more would take longer to judge by than to train on
 VALIDATION_ROWS = 1024
+TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,7 @@ class MemberTraining:
         number_format : NumberFormat
         """
         settings, members = self.settings, self._new_members()
-        batches, validation = (
-            self._batches(members, True),
-            self._batches(members, False),
-        )
+        batches = self._batches(members, True)
         network = members.new(self.seed).to(self.device)
         criterion = QuadraticError()
         if settings.number_format == "auto":
@@ -82,28 +80,28 @@ class MemberTraining:
         else:
             form = NumberFormat(settings.number_format)
         with one_thread(members.conv is None):
-            trained = self._trained(network, criterion, batches, validation, form)
+            trained = self._trained(members, network, criterion, batches, form)
         return replace(members, state=trained.state), trained, form
 
-    def _trained(self, network, criterion, batches, validation, form):
+    def _trained(self, members, network, criterion, batches, form):
         settings = self.settings
         return train(
             network,
             criterion,
             batches,
-            validation,
             settings=Schedule(
                 max_epochs=settings.max_epochs,
                 learning_rate=settings.learning_rate,
                 weight_decay=settings.weight_decay,
                 patience=settings.patience,
+                watch="valid_loss",
             ),
             random_state=self.seed,
             verbose=settings.verbose,
             checkpoint_dir=settings.checkpoint_dir,
             device=self.device,
             autocast=form.name,
-            monitor=self._monitor(validation),
+            monitor=self._monitor(self._batches(members, False), form),
         )
 
     def _new_members(self):
@@ -132,10 +130,10 @@ class MemberTraining:
         return Members(sizes, conv, beside, mean_in)
 
     def _batches(self, members, training):
-        judges = (self.left_out != training) * self.weight[:, None]
         targets = {f"gram {i}": gram for i, gram in enumerate(self.target.grams)}
         targets["projection"] = self.target.projection
-        targets["judges"] = judges.astype("f4")
+        if training:
+            targets["judges"] = (~self.left_out * self.weight[:, None]).astype("f4")
         how = {
             "targets": targets,
             "batch_size": self.settings.batch_size if training else VALIDATION_ROWS,
@@ -157,14 +155,14 @@ class MemberTraining:
         how["augmentation"] = augment
         return Batches(self.X, None, mean_in=members.mean_in, **how)
 
-    @property
+    @cached_property
     def _judging(self):
-        """Stars by which an epoch is judged, each by the members it is left out of."""
-        n = len(self.scores)
-        if n <= MOST_JUDGING:
-            return np.arange(n)
-        rng = np.random.default_rng(self.seed)
-        return rng.choice(n, MOST_JUDGING, replace=False)
+        """Stars by which an epoch is judged, those of the same members together."""
+        stars = np.flatnonzero(self.left_out.any(axis=1))
+        if len(stars) > MOST_JUDGING:
+            rng = np.random.default_rng(self.seed)
+            stars = np.sort(rng.choice(stars, MOST_JUDGING, replace=False))
+        return stars[np.lexsort(self.left_out[stars].T[::-1])]
 
     def _augmentation(self):
         """What perturbs source spectra, or None."""
@@ -210,17 +208,42 @@ class MemberTraining:
         turned = [self.matched.turned(scores) for scores in copies]
         return np.stack(turned, axis=1).astype("f4")
 
-    def _monitor(self, validation):
-        """The error over the lines, or all pixels, of members on stars left out."""
-        judges = self.left_out * self.weight[:, None]
+    def _monitor(self, validation, form):
+        """Loss of an epoch, and error over the lines or all pixels.
 
-        def line_error(module):
-            found = [module(**inputs) for inputs, _ in islice(validation.epoch(0), 2)]
-            outputs = torch.cat(found).float().cpu().numpy()
-            rows = self._judging[: len(outputs)]
-            return {"valid_error": self.target.error(outputs, judges[rows], rows)}
+        Each star is judged by the members that it is left out of, and passes through
+        no other.
+        """
+        rows, criterion = self._judging, QuadraticError()
+        groups, of_star = np.unique(self.left_out[rows], axis=0, return_inverse=True)
+        of_star = of_star.ravel()  # numpy 2.0 gives it a second axis
+        judges = self.weight[rows] * self.left_out[rows].sum(axis=1)
+        cast = torch.autocast(self.device.type, torch.bfloat16, form.name == "bfloat16")
 
-        return line_error
+        def judged(module):
+            some = [module.some(np.flatnonzero(group).tolist()) for group in groups]
+            found, start = [], 0
+            for batch in validation.epoch(0):
+                here = of_star[start : start + len(batch[0]["flux"])]
+                start += len(here)
+                for group in np.unique(here):
+                    part = slice(*np.searchsorted(here, [group, group + 1]))
+                    inputs, targets = (
+                        {name: values[part] for name, values in side.items()}
+                        for side in batch
+                    )
+                    with cast:
+                        outputs = some[group](**inputs)
+                    parts = criterion.of_parts(outputs, targets)
+                    found.append(torch.stack(parts).mean(dim=2))
+            parts = torch.cat(found, dim=1).double().cpu().numpy()
+            loss = 1 + parts.mean(axis=0)
+            return {
+                "valid_loss": judges @ loss / max(judges.sum(), TINY),
+                "valid_error": self.target.error(parts[-1], judges, rows),
+            }
+
+        return judged
 
 
 @contextmanager

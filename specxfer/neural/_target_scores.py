@@ -190,14 +190,15 @@ class TargetScores:
         values, vectors = np.linalg.eigh(square / total)
         return (vectors * np.maximum(values, 0)) @ vectors.T
 
-    def error(self, outputs, judges, rows=slice(None)):
+    def error(self, quadratic, judges, rows=slice(None)):
         """Rms flux error of coefficients, noise taken off, in continuum units.
 
         Parameters
         ----------
-        outputs : ndarray of shape (m, n_members, k)
-        judges : ndarray of shape (m, n_members)
-            Weight that each star has for each member.
+        quadratic : ndarray of shape (m,)
+            What `QuadraticError.of_parts` finds of coefficients in the last part.
+        judges : ndarray of shape (m,)
+            Weight of each star.
         rows : slice or ndarray of int of shape (m,)
             The stars these are of; all by default.
 
@@ -207,12 +208,9 @@ class TargetScores:
             Over all known pixels of the last part, by their weights; 0 where noise
             explains all that is left.
         """
-        last = self.parts[-1]
-        o, b = outputs[:, :, last], self.projection[rows, None, last]
-        left = ((np.matmul(o, self.grams[-1][rows]) - 2 * b) * o).sum(axis=2)
-        left = left * self.unit[-1] + self.excess[rows, None]
-        total = (judges * self.weight[rows, None]).sum()
-        return float(np.sqrt(max((judges * left).sum(), 0) / total)) if total else 0.0
+        left = quadratic * self.unit[-1] + self.excess[rows]
+        total = judges @ self.weight[rows]
+        return float(np.sqrt(max(judges @ left, 0) / total)) if total else 0.0
 
 
 def _pixel_sums(block, model):

@@ -97,3 +97,17 @@ def test_a_star_does_not_see_the_others(ensemble):
 def test_no_more_leading_inputs_than_inputs():
     ensemble = GatedEnsemble(2, 1, n_leading=6)
     assert ensemble(torch.zeros(3, 2)).shape == (3, 5, 1)
+
+
+@pytest.mark.parametrize("members", [[1], [2, 0], [0, 1, 2]])
+def test_some_members_say_what_they_say_among_all(ensemble, members):
+    some = ensemble.some(members)
+    x, of_each = drawn(N, N_IN), drawn(N, M, N_IN)
+    torch.testing.assert_close(some(x), ensemble(x)[:, members])
+    found = some(of_each[:, members])
+    torch.testing.assert_close(found, ensemble(of_each)[:, members])
+    before = ensemble(x)
+    with torch.no_grad():
+        for weights in some.parameters():
+            weights.zero_()
+    assert torch.equal(ensemble(x), before)

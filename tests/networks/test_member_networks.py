@@ -67,3 +67,12 @@ def test_masked_pixels_do_not_reach_the_members(spectra):
     networks = MemberNetworks(ensemble(OUT), encoders())
     other = torch.where(ivar > 0, flux, 99.0)
     torch.testing.assert_close(networks(other, ivar), networks(flux, ivar))
+
+
+def test_some_members_with_encoders_of_their_own(spectra):
+    scores = torch.randn(N, K)
+    networks = MemberNetworks(ensemble(K + OUT), encoders())
+    found = networks.some([1])(*spectra, scores)
+    torch.testing.assert_close(found, networks(*spectra, scores)[:, [1]])
+    alone = MemberNetworks(ensemble(K))
+    torch.testing.assert_close(alone.some([1])(scores), alone(scores)[:, [1]])

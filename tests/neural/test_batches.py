@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -224,7 +225,44 @@ def test_a_batch_stays_until_the_next_but_one():
     assert torch.equal(first, held)
     assert not torch.equal(first, second)
     third = next(epoch)[0]["star"]
-    assert torch.equal(first, third)
+    assert not torch.equal(first, third)
+    assert next(epoch, None) is None
+
+
+def test_two_batches_are_held_while_the_next_is_made():
+    made = threading.Semaphore(0)
+
+    def finished(inputs, generator):
+        made.release()
+
+    batches = numbered(500, batch_size=50, augmentation=finished)
+    expected = order(numbered(500, batch_size=50)).reshape(10, 50)
+    while made.acquire(blocking=False):
+        pass
+    held = []
+    for i, (inputs, _) in enumerate(batches.epoch(0)):
+        for _ in range(2 if i == 0 else 1 if i < 9 else 0):
+            assert made.acquire(timeout=30)  # the one after this is there as well
+        held = [*held[-1:], inputs["star"]]
+        for back, stars in enumerate(reversed(held)):
+            np.testing.assert_array_equal(stars, expected[i - back])
+
+
+def test_batches_are_those_made_one_by_one(kept):
+    keep, options = kept
+    X, y = pair(keep)
+    batches = Batches(
+        X, y, mean_in=np.zeros(P), batch_size=64,
+        augmentation=Augmentation(noise=1.0, masked=0.5), **options,
+    )  # fmt: skip
+    one_by_one = batches._made(2, threading.Event())
+    n = 0
+    for batch, expected in zip(batches.epoch(2), one_by_one, strict=True):
+        for side, other in zip(batch, expected):
+            for name, values in side.items():
+                assert torch.equal(values, other[name])
+        n += 1
+    assert n == len(batches)
 
 
 def test_pools_are_well_shuffled(tmp_path):
@@ -250,24 +288,75 @@ def test_pools_are_well_shuffled(tmp_path):
     assert spread.mean() == pytest.approx(12**-0.5, rel=0.1)
 
 
-def reading():
-    return [t for t in threading.enumerate() if "specxfer-batches" in t.name]
+def working():
+    return [t for t in threading.enumerate() if t.name.startswith("specxfer-")]
 
 
-def test_no_thread_outlives_an_epoch(tmp_path):
+@pytest.mark.parametrize(("memory", "n_threads"), [(2**30, 1), (SMALL, 2)])
+def test_no_thread_outlives_an_epoch(tmp_path, memory, n_threads):
     X = on_disk(np.ones((N, P), np.float32), tmp_path / "flux")
-    batches = Batches(X, X, mean_in=np.ones(P), memory=SMALL, batch_size=10)
+    batches = Batches(X, X, mean_in=np.ones(P), memory=memory, batch_size=10)
     epoch = batches.epoch(0)
+    assert not working()
     next(epoch)
-    assert len(reading()) == 1
+    assert len(working()) == n_threads
     epoch.close()
-    assert not reading()
+    assert not working()
     for _ in islice(batches.epoch(1), 3):
         pass
-    assert not reading()
+    assert not working()
     for _ in batches.epoch(2):
         pass
-    assert not reading()
+    assert not working()
+
+
+def test_one_batch_needs_no_thread():
+    for _ in numbered(50, batch_size=50).epoch(0):
+        assert not working()
+
+
+@pytest.mark.parametrize("memory", [2**30, SMALL])
+def test_errors_in_the_thread_reach_the_caller(tmp_path, memory):
+    calls = []
+
+    def failing(inputs, generator):
+        calls.append(threading.current_thread())
+        if len(calls) == 4:
+            raise ZeroDivisionError("the fourth")
+
+    X = on_disk(np.ones((N, P), np.float32), tmp_path / "flux")
+    batches = Batches(
+        X, X, mean_in=np.ones(P), memory=memory, batch_size=10, augmentation=failing
+    )
+    epoch = batches.epoch(0)
+    assert len(list(islice(epoch, 3))) == 3
+    with pytest.raises(ZeroDivisionError, match="the fourth"):
+        next(epoch)
+    assert threading.main_thread() not in calls
+    assert not working()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad, nullcontext])
+def test_the_thread_uses_torch_as_the_caller_does(mode):
+    def settings():
+        return torch.is_grad_enabled(), torch.get_num_threads()
+
+    found = []
+    batches = numbered(
+        60, batch_size=20, augmentation=lambda *given: found.append(settings())
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with mode():
+            for _ in batches.epoch(0):
+                pass
+            assert found == 3 * [settings()]
+        with torch.inference_mode():
+            inputs, _ = next(batches.epoch(0))
+            assert inputs["flux"].is_inference()
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_is_wrong_on_disk_is_told(tmp_path):
@@ -280,7 +369,7 @@ def test_what_is_wrong_on_disk_is_told(tmp_path):
     batches = Batches(X, None, mean_in=np.ones(P), memory=SMALL // 4, batch_size=32)
     with pytest.raises(ValueError, match="flux is infinite"):
         list(batches.epoch(0))
-    assert not reading()
+    assert not working()
 
 
 def test_augmentation_is_of_the_seed_the_epoch_and_the_batch():
@@ -374,5 +463,5 @@ def test_pools_keep_to_the_memory_they_are_given(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     n, peak = map(float, done.stdout.split())
     assert n == ROWS
-    buffers = 2 * 128 * PIXELS * 8
+    buffers = 3 * 128 * PIXELS * 8
     assert 0.5 * MEMORY < peak * 2**20 < MEMORY + 1.5 * buffers

@@ -276,8 +276,8 @@ X, Y, _ = world(np.random.default_rng(3), 200)
 monitor = _member_training.MemberTraining._monitor
 
 
-def deadly(self, validation):
-    found, calls = monitor(self, validation), []
+def deadly(self, *how):
+    found, calls = monitor(self, *how), []
 
     def line_error(module):
         calls.append(1)
@@ -315,8 +315,8 @@ def test_interrupted_training_keeps_the_best_so_far(rng, monkeypatch):
     calls = []
     monitor = MemberTraining._monitor
 
-    def impatient(self, validation):
-        found = monitor(self, validation)
+    def impatient(self, *how):
+        found = monitor(self, *how)
 
         def line_error(module):
             calls.append(1)

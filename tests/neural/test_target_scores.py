@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from specxfer import Spectra
 from specxfer.linear import SpectralPCA
+from specxfer.networks import QuadraticError
 from specxfer.neural._target_scores import TargetScores
 
 N, P, K = 300, 80, 3
@@ -31,6 +33,13 @@ def pixel_weights(y, pca):
         return np.where(valid, 1 / (model.misfit + model.noise), 0)
     with np.errstate(divide="ignore"):
         return np.where(y.ivar > 0, 1 / (1 / y.ivar + model.misfit), 0)
+
+
+def quadratic(scores, outputs):
+    """What coefficients (n, n_members, k) add to the loss of the last part."""
+    targets = {f"gram {i}": torch.tensor(gram) for i, gram in enumerate(scores.grams)}
+    targets["projection"] = torch.tensor(scores.projection)
+    return QuadraticError().of_parts(torch.tensor(outputs), targets)[-1].numpy()
 
 
 @pytest.fixture
@@ -131,12 +140,17 @@ def test_error_is_that_of_the_noise_free_flux(rng, known_error):
     w = pixel_weights(y, pca)
     square = (w[:, None] * (off @ model.loadings) ** 2).sum(axis=(0, 2))
     expected = np.sqrt(square / w.sum())
+    loss = quadratic(scores, true[:, None] + off)
     for member in range(2):
-        judges = np.zeros((300, 2))
-        judges[:, member] = 1
-        found = scores.error(true[:, None] + off, judges)
+        found = scores.error(loss[:, member], np.ones(300))
         assert found == pytest.approx(expected[member], rel=0.1)
-    assert scores.error(true[:, None] + off, np.zeros((300, 2))) == 0
+    some = np.arange(20, 300, 3)
+    judges = np.zeros(300)
+    judges[some] = 1 + some / 300
+    assert scores.error(loss[some, 0], judges[some], some) == pytest.approx(
+        scores.error(loss[:, 0], judges), rel=1e-9
+    )
+    assert scores.error(loss[:, 0], np.zeros(300)) == 0
 
 
 def test_parts_stand_beside_each_other(rng):
@@ -147,9 +161,8 @@ def test_parts_stand_beside_each_other(rng):
     both = whole.beside(lines)
     assert both.parts == [slice(0, K), slice(K, K + 2)]
     assert both.grams == (whole.grams[0], lines.grams[0])
-    out = rng.standard_normal((N, 2, K + 2))
-    judges = rng.random((N, 2))
-    assert both.error(out, judges) == lines.error(out[:, :, K:], judges)
+    loss, judges = rng.random((2, N))
+    assert both.error(loss, judges) == lines.error(loss, judges)
     for found, one, other in zip(
         both.estimates(), whole.estimates(), lines.estimates()
     ):
