@@ -23,7 +23,7 @@ __all__ = ["MemberTraining"]
 CONV_OUT = 64  # numbers that an encoder of spectra gives
 N_COPIES = 4  # perturbed copies of every star's scores
 SOME = 2000  # stars that tell how large deviations and noise are
-MOST_JUDGING = 6000  # stars: more would take longer to judge by than to train on
+MOST_JUDGING = 4000  # stars: more would take longer to judge by than to train on
 VALIDATION_ROWS = 1024
 TINY = np.finfo(float).tiny
 
