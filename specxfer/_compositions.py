@@ -5,6 +5,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 __all__ = [
+    "last_of",
+    "parameter_of_last",
     "predict_at",
     "predict_like",
     "predict_std",
@@ -13,7 +15,6 @@ __all__ = [
     "support",
     "translate",
     "translator_of",
-    "weight_name",
 ]
 
 
@@ -238,8 +239,29 @@ def translator_of(model, X, method, transform=True):
             )
 
 
-def weight_name(model):
-    """What the ``fit`` of a composition calls the sample weight of its last step.
+def parameter_of_last(model, name):
+    """What the ``fit`` of a composition calls a parameter of its last step.
+
+    Parameters
+    ----------
+    model : estimator
+    name : str
+        The parameter.
+
+    Returns
+    -------
+    str
+    """
+    if isinstance(model, Pipeline):
+        step, last = model.steps[-1]
+        return f"{step}__{parameter_of_last(last, name)}"
+    if isinstance(model, BaseSearchCV):
+        return parameter_of_last(model.estimator, name)
+    return name
+
+
+def last_of(model):
+    """The last step of a composition.
 
     Parameters
     ----------
@@ -247,11 +269,10 @@ def weight_name(model):
 
     Returns
     -------
-    str
+    estimator
     """
     if isinstance(model, Pipeline):
-        name, last = model.steps[-1]
-        return f"{name}__{weight_name(last)}"
+        return last_of(model.steps[-1][1])
     if isinstance(model, BaseSearchCV):
-        return weight_name(model.estimator)
-    return "sample_weight"
+        return last_of(model.estimator)
+    return model

@@ -104,11 +104,21 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     _block_rows = 512  # rows that are predicted at a time
     _fit_source = None  # learns from the source alone, where a subclass has it
     _gradient_block = None  # by the source's flux, where a subclass has it
+    _uses_context = False  # whether a fit to a part of the target learns from the rest
     _change = None  # how spectra change with R, once a fit knows the target's
 
     # ------------------------------------------------------------------ fitting
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, source=None, source_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        source=None,
+        source_weight=None,
+        context=None,
+    ):
         """Learn from stars that both surveys observed.
 
         Parameters
@@ -127,6 +137,10 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             concern to translators that learn nothing from the source alone.
         source_weight : array-like of shape (n_source,), optional
             Weight of each spectrum of `source`.
+        context : Spectra or array-like of shape (n_spectra, n_pixels_context), optional
+            More of the target spectra than is to be predicted, to learn from what kind
+            of star each is. `TargetWindow` hands it the whole spectra. Of no concern to
+            translators that learn each pixel apart.
 
         Returns
         -------
@@ -162,8 +176,15 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             if source is not None:
                 rows = self._check_source(source, reset=False), source_weight
             self._fit_source(*_weighted_rows(*rows), given=source is not None)
+        if self._uses_context and context is not None:
+            context = self._check_target(context)
+            _check_rows(X, context)
+        else:
+            context = None
         if not used.all():
             X, y, weight = by_index(X)[used], by_index(y)[used], weight[used]
+            context = None if context is None else by_index(context)[used]
+        self._context = context
         self._set_target_grid(y)
         sums = PixelSums.of(y, weight)
         self.y_mean_, self.seen_ = _mean_spectrum(sums, len(y))
@@ -173,7 +194,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.version_ = __version__
         self._sums = sums
         self._fit(X, y, weight)
-        del self._sums
+        del self._sums, self._context
         return self
 
     def _check_source(self, X, reset):

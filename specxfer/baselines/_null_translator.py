@@ -9,11 +9,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from specxfer._compositions import (
+    parameter_of_last,
     predict_at,
     resolution_of,
     support,
     translate,
-    weight_name,
 )
 from specxfer._resolution import LSF_SHAPE
 from specxfer._rows import by_index
@@ -227,7 +227,11 @@ class NullTranslator(Translator):
         others = others.replace(ids=X.ids, meta=meta)
         # a pair counts as much as the two stars that it is made of
         paired = np.sqrt(weight * weight[given])
-        params = {} if (paired == 1).all() else {weight_name(estimator): paired}
+        params = (
+            {}
+            if (paired == 1).all()
+            else {parameter_of_last(estimator, "sample_weight"): paired}
+        )
         self.estimator_ = clone(estimator).fit(X, others, **params)
         # the null's own reference, if its translator knows of resolving powers
         told = resolution_of(self.estimator_, others[:1]) is not None

@@ -10,7 +10,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from specxfer._compositions import predict_at, resolution_of, weight_name
+from specxfer._compositions import parameter_of_last, predict_at, resolution_of
 from specxfer.base import predict_std, sample, support, translate
 
 
@@ -149,7 +149,7 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         if sample_weight is not None:
             name = "sample_weight"
             if method == "fit" and not _routing_enabled():
-                name = weight_name(self.estimator)
+                name = parameter_of_last(self.estimator, name)
             params = {**params, name: sample_weight}
         if not _routing_enabled():
             return params

@@ -5,9 +5,11 @@ from numbers import Real
 import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import check_array
 
 from specxfer._checks import check_same_grid
+from specxfer._compositions import last_of, parameter_of_last
 from specxfer._resolution import LSF_SHAPE
 from specxfer.compose._meta_translator import MetaTranslator
 from specxfer.covariance import LowRankCovariance
@@ -20,8 +22,9 @@ from specxfer.spectra import Spectra, as_plain, as_spectra
 class TargetWindow(MetaTranslator):
     """Train and predict only some windows of the target spectrum.
 
-    The estimator inside sees a target of those pixels alone; what comes out is on the
-    full grid of the target, NaN elsewhere.
+    The estimator inside predicts those pixels alone; what comes out is on the full grid
+    of the target, NaN elsewhere. A translator that learns from the whole target what
+    kind of star it sees, as `neural.CNNTranslator` does, is given it as `context`.
 
     Parameters
     ----------
@@ -122,6 +125,10 @@ class TargetWindow(MetaTranslator):
         self.pixels_ = chosen_pixels(
             self.windows, self.pixels, self.pad, *grid[:2], self.n_pixels_out_
         )
+        if getattr(last_of(self.estimator), "_uses_context", False):
+            name = parameter_of_last(self.estimator, "context")
+            if not (_routing_enabled() or self.pixels_.all()):
+                fit_params = {name: y, **fit_params}
         routed = self._route("fit", sample_weight, fit_params)
         cropped = self._windows_of(y)
         self._chips = self._chips_of(cropped)

@@ -233,6 +233,8 @@ class CNNTranslator(OfPixelRidge, Translator):
         self.random_state = random_state
 
     # ------------------------------------------------------------------ fitting
+    _uses_context = True  # matched scores look for components of the whole target
+
     def _fit_source(self, source, sample_weight, given):
         self._source_rows = source, sample_weight, given
 
@@ -264,13 +266,17 @@ class CNNTranslator(OfPixelRidge, Translator):
             random_state=seed,
             device=str(device),
         )
-        X, parts = matched._learnt(X, y)
-        lines = self._line_pixels(y)
-        target = TargetScores.of(y, matched.target_)
-        if lines is not None:
-            part = y[:, np.flatnonzero(lines)]
+        whole = y if self._context is None else self._context
+        X, parts = matched._learnt(X, whole)
+
+        def scores_of(part):
             pca = SpectralPCA(self.n_components, random_state=seed, device=str(device))
-            target = target.beside(TargetScores.of(part, pca.fit(part)))
+            return TargetScores.of(part, pca.fit(part))
+
+        target = TargetScores.of(y, matched.target_) if whole is y else scores_of(y)
+        lines = self._line_pixels(y)
+        if lines is not None:
+            target = target.beside(scores_of(y[:, np.flatnonzero(lines)]))
         scores, misfit = left_out_scores(matched, X, parts)
         self._farthest = max(float(np.quantile(misfit, 0.999)), 1e-12)
         told = target.posterior * target.size

@@ -342,3 +342,32 @@ def test_a_covariance_is_held_within_another(rng):
     np.testing.assert_allclose(held @ (a + b) @ held.T, a, rtol=1e-3, atol=1e-4)
     diagonal = held_within(np.diag([1.0, 4.0]), np.diag([2.0, 1.0]))
     np.testing.assert_allclose(diagonal, np.diag([1.0, 0.5]), atol=1e-4)
+
+
+def test_lines_alone_learn_the_star_from_the_whole_target(fitted):
+    _, X, Y, _ = fitted
+    one = slice(8, 13)
+    alone = CNNTranslator(**QUICK).fit(X, Y[:, one])
+    context = CNNTranslator(**QUICK).fit(X, Y[:, one], context=Y)
+    assert not np.array_equal(alone.predict(X), context.predict(X))
+    # which is what TargetWindow hands over, through a pipeline as well
+    for inner in (CNNTranslator(**QUICK), make_pipeline(CNNTranslator(**QUICK))):
+        window = TargetWindow(inner, pixels=one).fit(X, Y)
+        np.testing.assert_array_equal(window.predict(X)[:, one], context.predict(X))
+
+
+def test_context_of_unpaired_stars_is_left_out_with_them(rng):
+    X, Y, _ = world(rng, 200)
+    lacking = np.arange(200) % 5 == 0
+    flux = np.where(lacking[:, None], np.float32(np.nan), Y.flux)
+    given = Y.replace(flux=flux)
+    some = CNNTranslator(**QUICK, base=None).fit(X, given[:, 8:13], context=given)
+    same = CNNTranslator(**QUICK, base=None)
+    same.fit(X[~lacking], Y[~lacking, 8:13], context=Y[~lacking])
+    np.testing.assert_array_equal(some.predict(X), same.predict(X))
+
+
+def test_context_of_other_stars():
+    X, Y, _ = world(np.random.default_rng(0), 50)
+    with pytest.raises(ValueError, match="same stars"):
+        CNNTranslator().fit(X, Y[:, 8:13], context=Y[:40])
