@@ -277,6 +277,7 @@ class CNNTranslator(OfPixelRidge, Translator):
         lines = self._line_pixels(y)
         if lines is not None:
             target = target.beside(scores_of(y[:, np.flatnonzero(lines)]))
+        del matched.target_  # predictions do without
         scores, misfit = left_out_scores(matched, X, parts)
         self._farthest = max(float(np.quantile(misfit, 0.999)), 1e-12)
         told = target.posterior * target.size
