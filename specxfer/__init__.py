@@ -1,5 +1,6 @@
 """specxfer: translate the spectra of stars from one survey to another."""
 
+from specxfer._fingerprint import fingerprint
 from specxfer._version import __version__
 from specxfer.base import (
     Translator,
@@ -12,12 +13,14 @@ from specxfer.base import (
     translate,
 )
 from specxfer.covariance import BandedCovariance, LowRankCovariance
+from specxfer.model_files import ModelFileError, load, read_card, save
 from specxfer.spectra import Spectra, as_spectra
 from specxfer.wavelengths import air_to_vacuum, vacuum_to_air
 
 __all__ = [
     "BandedCovariance",
     "LowRankCovariance",
+    "ModelFileError",
     "Spectra",
     "Translator",
     "UnpairedWarning",
@@ -25,9 +28,13 @@ __all__ = [
     "air_to_vacuum",
     "as_spectra",
     "denoise",
+    "fingerprint",
+    "load",
     "predict_like",
     "predict_std",
+    "read_card",
     "sample",
+    "save",
     "support",
     "translate",
     "vacuum_to_air",
