@@ -12,6 +12,7 @@ from specxfer.base import (
     support,
     translate,
 )
+from specxfer.catalog import translate_catalog
 from specxfer.covariance import BandedCovariance, LowRankCovariance
 from specxfer.model_files import ModelFileError, load, read_card, save
 from specxfer.spectra import Spectra, as_spectra
@@ -37,5 +38,6 @@ __all__ = [
     "save",
     "support",
     "translate",
+    "translate_catalog",
     "vacuum_to_air",
 ]
