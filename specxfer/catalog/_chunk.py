@@ -62,10 +62,7 @@ class Plan:
         -------
         Result
         """
-        X, widths, found = loaded.spectra, None, {}
-        if X is not None:
-            found, widths = self._translated(X, self._power(loaded, rows))
-        arrays = {name: spread(loaded, values) for name, values in found.items()}
+        arrays, widths = self.arrays(loaded, rows)
         table = QTable({"id": names_of(loaded, rows)})
         if self.support:
             distance = arrays.get("support", np.full(loaded.n, np.nan))
@@ -81,18 +78,31 @@ class Plan:
             table["problem"] = [loaded.problems.get(i, "") for i in range(loaded.n)]
         return Result(arrays, table)
 
-    def _power(self, loaded, rows):
-        if np.ndim(self.resolution):
-            return self.resolution[rows][loaded.at]
-        return self.resolution
+    def arrays(self, loaded, rows):
+        """Arrays by name, and the lines' equivalent widths with their errors.
 
-    def _translated(self, X, power):
-        """Arrays by name, and the lines' equivalent widths with their errors."""
-        widths, std = None, None
+        Parameters
+        ----------
+        loaded : Loaded
+        rows : slice or ndarray of int
+            Where in the catalogue they are.
+
+        Returns
+        -------
+        arrays : dict of str to ndarray
+            A row a star; none if no star could be read.
+        widths : tuple of ndarray of shape (n_read, n_lines), or None
+        """
+        X, power = loaded.spectra, self.resolution
+        widths = std = distance = None
+        if X is None:
+            return {}, widths
+        if np.ndim(power):
+            power = power[rows][loaded.at]
         if self.lines is not None:
             found = translate(self.model, X, resolution=power)
             widths = equivalent_width(found, self.lines)
-            flux = found.flux
+            flux, distance = found.flux, np.asarray(found.meta["support"])
             if self.std:
                 std = np.sqrt(found.covariance.variance()).astype(flux.dtype)
                 std[~np.isfinite(flux)] = np.nan
@@ -106,7 +116,8 @@ class Plan:
         if self.std:
             arrays["std"] = std
         if self.support:
-            arrays["support"] = support(self.model, X)
+            arrays["support"] = support(self.model, X) if distance is None else distance
+        arrays = {name: spread(loaded, values) for name, values in arrays.items()}
         return arrays, widths
 
     def _columns(self):

@@ -49,6 +49,10 @@ class Files:
     def __getitem__(self, rows):
         return Files(self.paths[rows], self.reader, self.on_error)
 
+    def picked(self, rows):
+        """Those of an array of numbers."""
+        return Files([self.paths[i] for i in rows], self.reader, self.on_error)
+
     def loaded(self):
         """Read them all, file by file."""
         found, at, problems = [], [], {}
@@ -99,6 +103,8 @@ class Rows:
 
     def __getitem__(self, rows):
         return Rows(self.spectra[rows])
+
+    picked = __getitem__
 
     def loaded(self):
         """Read them."""

@@ -3,7 +3,6 @@
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -245,19 +244,14 @@ def _plan(path):
 
 def _looked_at(plan, source):
     """The translations of a few stars: what arrays there are, and of what model."""
-    plan = replace(plan, abundances=None)
-    found = []
     spaced = np.linspace(0, len(source) - 1, LOOKED_AT).astype(int)
-    for i in dict.fromkeys([*spaced.tolist(), *range(len(source))]):
-        if len(found) == min(LOOKED_AT, len(source)) or (found and i not in spaced):
-            break
-        rows = slice(i, i + 1)
-        arrays = plan.result(source[rows].loaded(), rows).arrays
+    starts = range(0, len(source), 64)
+    others = (np.arange(at, min(at + 64, len(source))) for at in starts)
+    for rows in (np.unique(spaced), *others):
+        arrays = plan.arrays(source.picked(rows).loaded(), rows)[0]
         if arrays:
-            found.append(arrays)
-    if not found:
-        raise CatalogError(f"none of the {len(source)} files could be read.")
-    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+            return arrays
+    raise CatalogError(f"none of the {len(source)} files could be read.")
 
 
 def _sketch(arrays):
