@@ -1,6 +1,7 @@
 """Catalogues: the same as in memory, whatever interrupts them."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -527,3 +528,30 @@ def test_a_cluster_that_loses_a_worker_ends_with_the_same_bytes(
     assert done.returncode == 0, done.stderr
     assert "lost 1" in done.stdout
     assert contents(out) == contents(plain)
+
+
+class Fatal(Reader):
+    """A reader that takes a worker's process along, once."""
+
+    def __init__(self, like, mark):
+        super().__init__(like)
+        self.mark, self.home = mark, os.getpid()
+
+    def __call__(self, path):
+        if "star 70" in path and os.getpid() != self.home and not self.mark.exists():
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(path)
+
+
+@pytest.mark.filterwarnings("ignore:.*A worker stopped:UserWarning")
+def test_a_worker_that_dies_is_told_of_and_loses_nothing(model, new, files, tmp_path):
+    if joblib.effective_n_jobs(2) < 2:
+        pytest.skip("joblib cannot start workers here")
+    reader, out = Fatal(new, tmp_path / "died"), tmp_path / "out"
+    options = {"reader": reader, "chunk_rows": 64, "n_jobs": 2}
+    with pytest.raises(CatalogError, match=r"a worker died.*keeps what is done"):
+        specxfer.translate_catalog(model, files, out, **options)
+    assert not list(out.glob("model.*"))
+    specxfer.translate_catalog(model, files, out, **options)
+    np.testing.assert_array_equal(read(out)[0]["flux"], model.predict(new[:100]))
