@@ -114,9 +114,12 @@ def save(model, path, *, training=None, metrics=None, licence=None, description=
         description=description,
     )
     try:
-        buffer = BytesIO(skops.dumps(model))
-        with ZipFile(buffer) as archive:
-            audit(json.loads(archive.read(SCHEMA)))
+        data = skops.dumps(model)
+        with ZipFile(BytesIO(data)) as archive:
+            trusted = audit(json.loads(archive.read(SCHEMA)))
+        others = set(skops.get_untrusted_types(data=data)) - set(trusted)
+        if others:
+            raise Untrusted(f"it holds a {min(others)}")
     except (Untrusted, TypeError, RecursionError) as error:
         if isinstance(error, RecursionError):  # metadata requests of scikit-learn do
             error = "a part of it refers to itself, as after set_fit_request"
@@ -125,6 +128,7 @@ def save(model, path, *, training=None, metrics=None, licence=None, description=
             f"this {type(model).__name__} is not data alone and is not written "
             f"({error}): take that part out, or pickle it.",
         ) from None
+    buffer = BytesIO(data)
     with ZipFile(buffer, "a", ZIP_STORED) as archive:
         archive.writestr(CARD, json.dumps(card, indent=2, ensure_ascii=False))
         archive.comment = MARK + b"0" * DIGITS

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn import config_context
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -247,6 +249,13 @@ def test_functions_of_the_user_are_not_saved(pairs, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["model.skops"]
 
 
+def test_what_load_would_refuse_is_not_saved(pairs, tmp_path):
+    X, y = (np.nan_to_num(side.flux[:20]) for side in pairs)
+    model = TargetWindow(GaussianProcessRegressor(RBF(), optimizer=None)).fit(X, y)
+    with pytest.raises(ModelFileError, match=r"sklearn\.gaussian_process\.kernels"):
+        specxfer.save(model, tmp_path / "model.skops")
+
+
 def test_only_fitted_estimators_are_saved(tmp_path):
     with pytest.raises(TypeError, match="is a dict; expected a fitted estimator"):
         specxfer.save({}, tmp_path / "model.skops")
@@ -359,12 +368,19 @@ def hostile_nodes(mark):
         reduced = {"args": folder}
         yield node("LossNode", name, content=in_dict(), __reduce__=reduced)
         yield node("TreeNode", name, content=in_dict(), __reduce__=reduced)
-    yield node("ConstructorFromReduceNode", keeper, content=folder)
-    yield in_dict(**{str(mark): text(1)}, kind=node("TypeNode", keeper))
-    yield in_dict(of=keeper)
-    yield node("ListNode", keeper, content=[text(str(mark))])
+    called = [
+        node("ConstructorFromReduceNode", keeper, content=folder),
+        in_dict(**{str(mark): text(1)}, kind=node("TypeNode", keeper)),
+        in_dict(of=keeper),
+        node("ListNode", keeper, content=[text(str(mark))]),
+        node("TupleNode", keeper, content=[text(str(mark))]),
+        node("LossNode", keeper, content=in_dict(), __reduce__={"args": folder}),
+        node("NdArrayNode", keeper, type="numpy", file="pickled.npy"),
+    ]
+    for each in called:  # and beside one of the class that is trusted, as it stands
+        yield each
+        yield in_tuple(node("ObjectNode", keeper, content=in_dict()), each)
     yield node("SetNode", "os.system", content=[])
-    yield node("TupleNode", keeper, content=[text(str(mark))])
     yield node(
         "PartialNode",
         "functools.partial",
