@@ -87,7 +87,9 @@ def _join_fits(parts, file):
                 widths[name] = max(widths.get(name, 1), int(form[:-1] or 1))
     size = 0
     for i, part in enumerate(parts):
-        table = QTable.read(part, format="fits", character_as_bytes=False)
+        table = QTable.read(
+            part, format="fits", character_as_bytes=False, mask_invalid=False
+        )
         data = fits_bytes(table, widths.items())
         with fits.open(BytesIO(data)) as opened:
             primary, hdu = opened

@@ -74,7 +74,7 @@ def read(out):
 
 
 def table_of(out):
-    return QTable.read(out / "table.fits", character_as_bytes=False)
+    return QTable.read(out / "table.fits", character_as_bytes=False, mask_invalid=False)
 
 
 def contents(folder):
@@ -426,6 +426,8 @@ def test_files_that_cannot_be_read_are_named_or_left_out(model, new, files, tmp_
     assert table["problem"][4] == ""
     assert not table["supported"][[0, 3, 64, 99]].any()
     assert table["id"][4] == "star 4"
+    widths = table["ew_5003.50-5008.50"].value
+    assert np.flatnonzero(np.isfinite(widths)).tolist() == read_ones.tolist()
 
 
 def test_files_of_more_than_a_star_are_refused(model, new, files, tmp_path):
