@@ -1,5 +1,6 @@
 """specxfer: translate the spectra of stars from one survey to another."""
 
+from specxfer._fingerprint import fingerprint
 from specxfer._version import __version__
 from specxfer.base import (
     Translator,
@@ -11,13 +12,16 @@ from specxfer.base import (
     support,
     translate,
 )
+from specxfer.catalog import translate_catalog
 from specxfer.covariance import BandedCovariance, LowRankCovariance
+from specxfer.model_files import ModelFileError, load, read_card, save
 from specxfer.spectra import Spectra, as_spectra
 from specxfer.wavelengths import air_to_vacuum, vacuum_to_air
 
 __all__ = [
     "BandedCovariance",
     "LowRankCovariance",
+    "ModelFileError",
     "Spectra",
     "Translator",
     "UnpairedWarning",
@@ -25,10 +29,15 @@ __all__ = [
     "air_to_vacuum",
     "as_spectra",
     "denoise",
+    "fingerprint",
+    "load",
     "predict_like",
     "predict_std",
+    "read_card",
     "sample",
+    "save",
     "support",
     "translate",
+    "translate_catalog",
     "vacuum_to_air",
 ]

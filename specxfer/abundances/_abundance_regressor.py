@@ -16,7 +16,7 @@ from specxfer._stars import star_codes
 from specxfer.abundances._element_model import ElementModel
 from specxfer.abundances._equivalent_widths import EquivalentWidths
 from specxfer.abundances._label_columns import abundances_of, columns_of
-from specxfer.abundances._skill import skill_table
+from specxfer.abundances._skill import as_columns, as_table, skill_table
 from specxfer.compose import TargetWindow
 from specxfer.lines import Line, each_window, load_lines
 from specxfer.metrics import giants_and_dwarfs
@@ -359,6 +359,21 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
         if not scores:
             raise ValueError("y has no two known abundances of any element.")
         return float(np.mean(scores))
+
+    def __getstate__(self):
+        """Tables and keys that are pairs as what model files can hold: plain lists."""
+        state = dict(super().__getstate__())
+        if "models_" in state:
+            state["models_"] = [[*key, m] for key, m in state["models_"].items()]
+            state["skill_"] = as_columns(state["skill_"])
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        if "models_" in state:
+            state["models_"] = {(e, d): model for e, d, model in state["models_"]}
+            state["skill_"] = as_table(state["skill_"])
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

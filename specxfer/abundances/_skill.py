@@ -67,3 +67,43 @@ def skill_table(judged, alpha, seed):
     for name in ("p", "q"):
         table[name].info.format = ".4f"
     return table
+
+
+def as_columns(table):
+    """A table as plain arrays, with the unit and format of each.
+
+    Parameters
+    ----------
+    table : QTable
+
+    Returns
+    -------
+    list of (str, ndarray, str or None, str or None)
+    """
+    return [
+        (
+            name,
+            np.asarray(column),
+            str(column.unit) if isinstance(column, u.Quantity) else None,
+            column.info.format,
+        )
+        for name, column in table.items()
+    ]
+
+
+def as_table(columns):
+    """The table that `as_columns` took apart.
+
+    Parameters
+    ----------
+    columns : list of (str, ndarray, str or None, str or None)
+
+    Returns
+    -------
+    QTable
+    """
+    table = QTable()
+    for name, values, unit, form in columns:
+        table[name] = values if unit is None else u.Quantity(values, unit)
+        table[name].info.format = form
+    return table

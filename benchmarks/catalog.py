@@ -1,0 +1,165 @@
+"""Speed and memory of translate_catalog, beside the same model's predictions in memory.
+
+Rates: the same stars by `predict` in memory and through a catalogue on disk, in turn;
+printed is the median over rounds of the ratio of neighbours, which a change of the
+machine's load hardly touches. Memory: the anonymous part of the resident set (RssAnon,
+without mapped files) while many stars go from a memory map to a catalogue, the model
+included, the interpreter with its libraries not.
+
+    python -m benchmarks.catalog
+    python -m benchmarks.catalog --p 2000 --q 4000 --n 3000 --n-memory 100000
+"""
+
+import argparse
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+import specxfer
+from specxfer import Spectra
+from specxfer.linear import PCARidge
+
+RANK = 40
+BLOCK = 2000
+BARS = {"rate": 0.8, "memory": 1.5}
+CASES = {
+    "flux": {"std": False, "support": False},
+    "flux, std": {"support": False},
+    "flux, std, support": {},
+}
+
+
+def grids(p, q):
+    """Wavelengths of two surveys, Å."""
+    return np.linspace(15100, 16900, p), np.linspace(4700, 7800, q)
+
+
+def observed(n, wave, seed):
+    """Low-rank spectra with noise, as a block that is repeated for more stars."""
+    rng = np.random.default_rng(seed)
+    fall = 0.05 / np.sqrt(np.arange(1.0, RANK + 1))[:, None]
+    basis = fall * np.random.default_rng(len(wave)).normal(size=(RANK, len(wave)))
+    flux = 1 + rng.normal(size=(n, RANK)) @ basis + rng.normal(0, 0.01, (n, len(wave)))
+    return flux.astype("f4")
+
+
+def spectra(flux, wave, ivar=1e4):
+    """With noise that is the same everywhere."""
+    noise = np.broadcast_to(np.float32(ivar), flux.shape)
+    return Spectra(flux, noise, wave=wave, medium="vacuum")
+
+
+def in_memory(model, X, std=True, support=True):
+    """What a catalogue holds, as arrays."""
+    found = specxfer.predict_std(model, X) if std else model.predict(X)
+    return found, specxfer.support(model, X) if support else None
+
+
+def timed(function, *args, **options):
+    start = time.perf_counter()
+    function(*args, **options)
+    return time.perf_counter() - start
+
+
+def rates(model, X, folder, rounds, bar):
+    """Stars per second in memory and through a catalogue."""
+    met = True
+    for name, options in CASES.items():
+        times = []
+        for _ in range(rounds):
+            out = folder / "rate"
+            inside = timed(in_memory, model, X, **options)
+            through = timed(specxfer.translate_catalog, model, X, out, **options)
+            shutil.rmtree(out)
+            times.append((inside, through))
+        inside, through = np.median(times, axis=0)
+        ratio = float(np.median([a / b for a, b in times]))
+        print(
+            f"{name:20s} {len(X) / inside:8.0f} stars/s in memory "
+            f"{len(X) / through:8.0f} to disk   ratio {ratio:.2f}"
+        )
+        met &= ratio >= bar
+    return met
+
+
+class AnonymousMemory:
+    """Peak of RssAnon above that at the start, GB, looked at every 20 ms."""
+
+    def __enter__(self):
+        self.start = self.peak = self._now()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self):
+        while not self._stop.wait(0.02):
+            self.peak = max(self.peak, self._now())
+
+    @staticmethod
+    def _now():
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("RssAnon"):
+                return int(line.split()[1]) / 1e6
+        raise OSError("this system does not tell RssAnon.")
+
+
+def memory(model, wave, n, folder):
+    """Peak of RssAnon in GB, in all and above the start, and stars per second."""
+    path = folder / "flux.npy"
+    stored = np.lib.format.open_memmap(path, "w+", "f4", (n, len(wave)))
+    block = observed(BLOCK, wave, 2)
+    for start in range(0, n, BLOCK):
+        stored[start : start + BLOCK] = block[: n - start]
+    stored.flush()
+    del stored, block
+    X = Spectra(np.load(path, mmap_mode="r"), wave=wave, medium="vacuum")
+    with AnonymousMemory() as used:
+        took = timed(
+            specxfer.translate_catalog,
+            model,
+            X,
+            folder / "memory",
+            lines=[(5000.0, 5001.5), (6496.7, 6497.3)],
+        )
+    return used.peak, used.peak - used.start, n / took
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--p", type=int, default=8575, help="pixels of the source")
+    parser.add_argument("--q", type=int, default=16384, help="pixels of the target")
+    parser.add_argument("--n", type=int, default=2048, help="stars of the rates")
+    parser.add_argument("--n-memory", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", help="on the disk to write to")
+    args = parser.parse_args()
+    wave_in, wave_out = grids(args.p, args.q)
+    train = 1500
+    X, y = (spectra(observed(train, w, 1), w) for w in (wave_in, wave_out))
+    model = PCARidge(100).fit(X, y)
+    del y
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        folder = Path(folder)
+        new = spectra(observed(args.n, wave_in, 3), wave_in)
+        met = rates(model, new, folder, args.rounds, BARS["rate"])
+        del new
+        peak, more, rate = memory(model, wave_in, args.n_memory, folder)
+    print(
+        f"{args.n_memory} stars from a memory map: peak RssAnon {peak:.2f} GB "
+        f"({more:.2f} above the start), {rate:.0f} stars/s with lines"
+    )
+    met &= peak < BARS["memory"]
+    print("all bars met" if met else f"bars not met: {BARS}")
+
+
+if __name__ == "__main__":
+    main()
