@@ -60,9 +60,10 @@ def in_memory(model, X, std=True, support=True):
 
 
 def timed(function, *args, **options):
-    start = time.perf_counter()
+    """Seconds by the clock and of processor."""
+    start = np.array([time.perf_counter(), time.process_time()])
     function(*args, **options)
-    return time.perf_counter() - start
+    return np.array([time.perf_counter(), time.process_time()]) - start
 
 
 def rates(model, X, folder, rounds, bar):
@@ -76,11 +77,13 @@ def rates(model, X, folder, rounds, bar):
             through = timed(specxfer.translate_catalog, model, X, out, **options)
             shutil.rmtree(out)
             times.append((inside, through))
-        inside, through = np.median(times, axis=0)
-        ratio = float(np.median([a / b for a, b in times]))
+        inside, through = np.median(times, axis=0)[:, 0]
+        ratio, of_work = np.median([a / b for a, b in times], axis=0)
         print(
             f"{name:20s} {len(X) / inside:8.0f} stars/s in memory "
-            f"{len(X) / through:8.0f} to disk   ratio {ratio:.2f}"
+            f"{len(X) / through:8.0f} to disk   ratio {ratio:.2f} "
+            f"(processor time {of_work:.2f})",
+            flush=True,
         )
         met &= ratio >= bar
     return met
@@ -123,7 +126,7 @@ def memory(model, wave, n, folder):
     del stored, block
     X = Spectra(np.load(path, mmap_mode="r"), wave=wave, medium="vacuum")
     with AnonymousMemory() as used:
-        took = timed(
+        took, _ = timed(
             specxfer.translate_catalog,
             model,
             X,
@@ -137,7 +140,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--p", type=int, default=8575, help="pixels of the source")
     parser.add_argument("--q", type=int, default=16384, help="pixels of the target")
-    parser.add_argument("--n", type=int, default=2048, help="stars of the rates")
+    parser.add_argument("--n", type=int, default=8192, help="stars of the rates")
     parser.add_argument("--n-memory", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", help="on the disk to write to")
