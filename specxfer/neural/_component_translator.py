@@ -14,7 +14,7 @@ from specxfer.neural._device import resolve_device
 from specxfer.neural._matched_features import MatchedFeatures, left_out_scores
 from specxfer.neural._member_training import MemberTraining
 from specxfer.neural._members import left_out_mean
-from specxfer.neural._target_scores import TargetScores
+from specxfer.neural._target_components import TargetComponents
 
 __all__ = ["ComponentTranslator", "held_within"]
 
@@ -29,7 +29,8 @@ class ComponentTranslator(OfPixelRidge, Translator):
 
     Matched scores of the source go through members, each of which leaves a part of the
     stars out; what they say is blended with a linear translator's, and a last ridge
-    writes the spectrum. A subclass has the parameters that `MemberTraining` asks for.
+    writes the spectrum. A subclass has the parameters that `MemberTraining` asks for,
+    and may pass the coefficients on before: ``_passed_on`` learns how, ``_read`` does.
     """
 
     # ------------------------------------------------------------------ fitting
@@ -64,13 +65,17 @@ class ComponentTranslator(OfPixelRidge, Translator):
             random_state=seed,
             device=str(device),
         )
-        X, parts = matched._learnt(X, y)
+        known = self._target_spectra(y)
+        X, parts = matched._learnt(X, y, known)
         lines = self._line_pixels(y)
-        target = TargetScores.of(y, matched.target_)
+        components = [(None, matched.target_)]
         if lines is not None:
-            part = y[:, np.flatnonzero(lines)]
+            pixels = np.flatnonzero(lines)
+            part = (y if known is None else known)[:, pixels]
             pca = SpectralPCA(self.n_components, random_state=seed, device=str(device))
-            target = target.beside(TargetScores.of(part, pca.fit(part)))
+            components.append((pixels, pca.fit(part)))
+        components = TargetComponents(tuple(components))
+        target = components.scores(y)
         scores, misfit = left_out_scores(matched, X, parts)
         self._farthest = max(float(np.quantile(misfit, 0.999)), 1e-12)
         told = target.posterior * target.size
@@ -95,6 +100,8 @@ class ComponentTranslator(OfPixelRidge, Translator):
         self.history_, self.best_epoch_ = trained.history, trained.best_epoch
         self.stopped_, self.number_format_ = trained.stopped, form.name
         mean = self._blended(X, features, parts, target, left_out, sample_weight)
+        learnt = features, mean, components, target, stars, sample_weight
+        mean = self._passed_on(*learnt, device, seed)
         self._held = np.eye(mean.shape[1])
         spread = self._mean_spread(X, sample_weight)
         self._held = held_within(spread, target.missed(mean, sample_weight))
@@ -113,6 +120,18 @@ class ComponentTranslator(OfPixelRidge, Translator):
         )
         self._ridge, self._limit = readout._ridge, readout._limit
         return self
+
+    def _target_spectra(self, y):
+        """Spectra to learn the target's components from, if not y alone."""
+        return None
+
+    def _passed_on(self, features, mean, components, target, stars, weight, *how):
+        """What becomes of the coefficients of the training stars."""
+        return mean
+
+    def _read(self, mean, spread):
+        """What becomes of coefficients and their covariance."""
+        return mean, spread
 
     def _line_pixels(self, y):
         """The target pixels of the lines that matter most; None if all matter alike."""
@@ -168,6 +187,13 @@ class ComponentTranslator(OfPixelRidge, Translator):
     # --------------------------------------------------------------- predicting
     def _coefficients(self, X, with_spread=True):
         """The target's coefficients and their covariance."""
+        mean, spread = self._read(*self._foretold(X, with_spread))
+        if with_spread:
+            spread = self._held @ spread @ self._held.T
+        return mean, spread
+
+    def _foretold(self, X, with_spread=True):
+        """Coefficients and covariance by members and base."""
         if with_spread:
             features, covariance, _ = self._matched.posterior(X)
         else:
@@ -180,8 +206,6 @@ class ComponentTranslator(OfPixelRidge, Translator):
             mean = self._blend.mean(of_base, mean)
             if with_spread:
                 spread = self._blend.spread(base_spread, spread)
-        if with_spread:
-            spread = self._held @ spread @ self._held.T
         return mean, spread
 
     def _predict_into(self, X, out):
