@@ -106,14 +106,22 @@ class Task:
 
     def run(self, model, n_train, windows):
         """Fit to the first stars and predict the test stars."""
-        pairs = self.pairs
-        cols = self.pixels if windows else np.ones(len(self.pixels), bool)
+        pairs, cols = self.pairs, self._pixels(windows)
         y = pairs.y[:n_train]
         start = time.perf_counter()
         model.fit(pairs.X[:n_train], y[:, cols], context=y if windows else None)
-        fitted = time.perf_counter()
+        return self.judged(model, time.perf_counter() - start, windows)
+
+    def _pixels(self, windows):
+        """The pixels that are predicted."""
+        return self.pixels if windows else np.ones(len(self.pixels), bool)
+
+    def judged(self, model, fitted, windows):
+        """What a fitted model, after so many seconds, does for the test stars."""
+        pairs, cols = self.pairs, self._pixels(windows)
+        start = time.perf_counter()
         flux, std = model.predict(pairs.X_test, return_std=True)
-        seconds = fitted - start, time.perf_counter() - fitted
+        seconds = fitted, time.perf_counter() - start
         truth = np.asarray(pairs.truth)[:, cols]
         left = flux - truth
         z = left / std

@@ -54,11 +54,13 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     and covariance come of the same work, ``_flux_and_covariance(X, out)`` as well. One
     that learns something from the source alone does so in ``_fit_source(source,
     sample_weight, given)``, which comes before ``_fit``; `given` tells whether these
-    are other spectra than X. One that can differentiate what it predicts does so in
-    ``_gradient_block(X, weights)``: gradients of ``predict(X) @ weights``, with weights
-    of shape (n_pixels_out, m), by the flux of X, shape (n, m, n_features_in); 0 where
-    X is unknown. What is checked, how rows are blocked, and what the public methods
-    return is settled here, once.
+    are other spectra than X. One that learns from stars that only one survey saw is
+    told of all rows before that, in ``_fit_unpaired(X, y, has_source, has_target)``.
+    One that can differentiate what it predicts does so in ``_gradient_block(X,
+    weights)``: gradients of ``predict(X) @ weights``, with weights of shape
+    (n_pixels_out, m), by the flux of X, shape (n, m, n_features_in); 0 where X is
+    unknown. What is checked, how rows are blocked, and what the public methods return
+    is settled here, once.
 
     Attributes
     ----------
@@ -103,6 +105,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     _block_rows = 512  # rows that are predicted at a time
     _fit_source = None  # learns from the source alone, where a subclass has it
+    _fit_unpaired = None  # learns from either side alone, where a subclass has it
     _gradient_block = None  # by the source's flux, where a subclass has it
     _uses_context = False  # whether a fit to a part of the target learns from the rest
     _change = None  # how spectra change with R, once a fit knows the target's
@@ -155,8 +158,8 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         y = self._check_target(y)
         _check_rows(X, y)
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        has_source = _has_pixels(X)
-        paired = has_source & _has_pixels(y)
+        has_source, has_target = _has_pixels(X), _has_pixels(y)
+        paired = has_source & has_target
         used = paired & (weight > 0)
         if not used.any():
             raise ValueError(
@@ -164,6 +167,11 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 "sides: X or y is masked everywhere (NaN or ivar 0)."
             )
         kept = paired if self._fit_source is None else has_source
+        if self._fit_unpaired is not None:
+            kept = has_source | has_target
+            self._fit_unpaired(
+                X, y, has_source & (weight > 0), has_target & (weight > 0)
+            )
         if not kept.all():
             warnings.warn(
                 f"{int((~kept).sum())} of {len(X)} stars have nothing on one side; "

@@ -186,8 +186,11 @@ class MatchedScores(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         k = self.n_components_
         return np.empty((len(X), k), X.dtype), np.empty((len(X), k, k), X.dtype)
 
-    def _learnt(self, X, y):
-        """Filters fitted without each part of the stars; the source, and the parts."""
+    def _learnt(self, X, y, spectra=None):
+        """Filters fitted without each part of the stars; the source, and the parts.
+
+        The target's components are those of `spectra`, if more is known than y.
+        """
         X = self._check_X(X, reset=True)
         y = _checked_target(y, type(self).__name__)
         check_consistent_length(X, y)
@@ -200,7 +203,11 @@ class MatchedScores(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
             )
         self.target_ = SpectralPCA(
             self.n_components, random_state=self.random_state, device=self.device
-        ).fit(y, sample_weight=paired.astype(float))
+        )
+        if spectra is None:
+            self.target_.fit(y, sample_weight=paired.astype(float))
+        else:
+            self.target_.fit(spectra)
         X, scores = by_index(X), np.asarray(self.target_.transform(y))
         n_parts = min(self.cv, stars.max() + 1)
         if n_parts < 2:

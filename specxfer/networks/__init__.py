@@ -6,9 +6,12 @@ network gives for a star does not depend on the batch it comes in. Initial weigh
 drawn from torch's global generator, as those of any torch module are.
 """
 
+from specxfer.networks._aligned_space import AlignedSpace
+from specxfer.networks._alignment_loss import AlignmentLoss
 from specxfer.networks._conv_decoder import ConvDecoder
 from specxfer.networks._gated_ensemble import GatedEnsemble
 from specxfer.networks._gaussian_likelihood import GaussianLikelihood
+from specxfer.networks._info_nce import InfoNCE
 from specxfer.networks._linear_decoder import LinearDecoder
 from specxfer.networks._log_variance_head import LogVarianceHead
 from specxfer.networks._member_networks import MemberNetworks
@@ -20,9 +23,12 @@ from specxfer.networks._weighted_basis import weighted_basis
 from specxfer.networks._weighted_squared_error import WeightedSquaredError
 
 __all__ = [
+    "AlignedSpace",
+    "AlignmentLoss",
     "ConvDecoder",
     "GatedEnsemble",
     "GaussianLikelihood",
+    "InfoNCE",
     "LinearDecoder",
     "LogVarianceHead",
     "MemberNetworks",

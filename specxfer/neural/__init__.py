@@ -1,5 +1,6 @@
 """Neural translators, and the one core that trains them."""
 
+from specxfer.neural._alignment_translator import AlignmentTranslator
 from specxfer.neural._augmentation import Augmentation
 from specxfer.neural._batches import Batches
 from specxfer.neural._cnn_translator import CNNTranslator
@@ -12,6 +13,7 @@ from specxfer.neural._training import train
 from specxfer.neural._weights import arrays_of, load_arrays
 
 __all__ = [
+    "AlignmentTranslator",
     "Augmentation",
     "Batches",
     "CNNTranslator",

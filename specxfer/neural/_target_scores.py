@@ -1,6 +1,6 @@
 """`TargetScores`: all that target spectra say of given components."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -135,6 +135,32 @@ class TargetScores:
             vague = np.diag(VAGUE / self.unit[part])
             found[:, part, part] = np.linalg.inv(gram[rows] + vague)
         return found
+
+    def known(self):
+        """Share of each star's variance that its spectrum settles, shape (n,).
+
+        Of all coefficients by the flux they stand for: 1 without noise, 0 where nothing
+        is known.
+        """
+        total, known = 0.0, 0.0
+        for gram, part in zip(self.grams, self.parts):
+            k, square = gram.shape[1], self.size[part] ** 2
+            precision = gram * self.unit[part][:, None] + np.eye(k)
+            variance = np.linalg.inv(precision)[:, range(k), range(k)]
+            total, known = total + square.sum(), known + (1 - variance) @ square
+        return known / max(total, np.finfo(float).tiny)
+
+    def in_units_of(self, other):
+        """The same in the units of other spectra on the same components."""
+        if np.array_equal(self.unit, other.unit):
+            return self
+        factor = self.unit / other.unit
+        grams = tuple(
+            (gram * factor[part][:, None]).astype("f4")
+            for gram, part in zip(self.grams, self.parts)
+        )
+        projection = (self.projection * factor).astype("f4")
+        return replace(self, projection=projection, grams=grams, unit=other.unit)
 
     def estimates(self):
         """Coefficients by weighted least squares, all but free of a prior.

@@ -19,7 +19,7 @@ from specxfer.compose import TargetWindow
 from specxfer.linear import PCARidge
 from specxfer.model_selection import StarKFold
 from specxfer.neural import CNNTranslator, TrainingWarning
-from specxfer.neural._cnn_translator import held_within
+from specxfer.neural._component_translator import held_within
 from specxfer.preprocessing import WindowCropper
 
 N, P, Q, NOISE = 900, 60, 40, 0.02
