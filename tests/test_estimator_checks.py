@@ -5,7 +5,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from specxfer.baselines import NullTranslator
 from specxfer.linear import PCARidge, PCARidgeCV
-from specxfer.neural import CNNTranslator
+from specxfer.neural import AlignmentTranslator, CNNTranslator
 
 EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
 
@@ -14,7 +14,7 @@ def exceptions(estimator):
     """{check: reason}"""
     if getattr(estimator, "strategy", None) == "shuffled":
         return {EQUIVALENCE: "pairs are drawn anew"}
-    if isinstance(estimator, CNNTranslator):
+    if isinstance(estimator, AlignmentTranslator | CNNTranslator):
         return {EQUIVALENCE: "rows are divided among members, and into batches"}
     return {}
 
@@ -35,6 +35,9 @@ def _global_random_state_untouched():
         CNNTranslator(5, width=8, max_epochs=3, device="cpu"),
         CNNTranslator(
             encoder="both", base=None, n_members=2, max_epochs=2, device="cpu"
+        ),
+        AlignmentTranslator(
+            4, n_components=5, width=8, max_epochs=3, space_epochs=2, device="cpu"
         ),
     ],
     expected_failed_checks=exceptions,
