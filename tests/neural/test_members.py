@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from specxfer import Spectra
-from specxfer.neural._cnn_translator import held_within
+from specxfer.neural._component_translator import held_within
 from specxfer.neural._members import ROWS, Members, left_out_mean
 from specxfer.neural._weights import arrays_of
 
