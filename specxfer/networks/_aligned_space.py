@@ -18,8 +18,8 @@ class AlignedSpace(nn.Module):
     ``(h, radius)``, shortened to unit length. No length is lost by that: ``h`` is
     the embedding over its last number, times the radius. For points no further out than
     the radius distances on the sphere are nearly those between h, so that with a scale
-    of radius² the products of embeddings are −|h − h'|² / 2 and a constant: what tells
-    partners best where the sides differ by normal errors.
+    of radius² the products of embeddings are ``−|h − h'|² / 2`` and a constant: what
+    tells partners best where the sides differ by normal errors.
 
     Decoders are linear in h: to the target's coefficients and the source's features,
     from either side. Private latents are of one side alone, and help nothing but its
@@ -109,7 +109,17 @@ class AlignedSpace(nn.Module):
         return self.linear[side](x) + self.gated[side](x)[:, 0]
 
     def slopes(self, x, side):
-        """Derivatives of `encoded`, (n, n_embedding - 1, k)."""
+        """Derivatives of `encoded`.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, k)
+        side : {"source", "target"}
+
+        Returns
+        -------
+        Tensor of shape (n, n_embedding - 1, k)
+        """
 
         def of_one(star):
             return self.encoded(star[None], side)[0]
@@ -117,12 +127,30 @@ class AlignedSpace(nn.Module):
         return torch.func.vmap(torch.func.jacrev(of_one))(x)
 
     def lifted(self, h):
-        """Points on the sphere, (n, n_embedding)."""
+        """Points on the sphere.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n, n_embedding - 1)
+
+        Returns
+        -------
+        Tensor of shape (n, n_embedding)
+        """
         last = self.radius.expand(len(h), LIFTED).to(h.dtype)
         return functional.normalize(torch.cat([h, last], dim=1), dim=1)
 
     def dropped(self, embedding):
-        """h of points on the sphere, whose last number is above 0."""
+        """h of points on the sphere, whose last number is above 0.
+
+        Parameters
+        ----------
+        embedding : Tensor of shape (n, n_embedding)
+
+        Returns
+        -------
+        Tensor of shape (n, n_embedding - 1)
+        """
         return embedding[:, :-LIFTED] / embedding[:, -LIFTED:] * self.radius
 
     def forward(self, flux, ivar=None, target=None):
