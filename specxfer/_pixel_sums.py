@@ -11,6 +11,7 @@ __all__ = ["PixelSums"]
 
 ROWS = 2048  # that are read at a time
 CHUNK = 64  # that a thread works on
+FEWEST = 5  # spectra that a pixel of the mean must have, or half of them
 
 
 @dataclass
@@ -79,6 +80,11 @@ class PixelSums:
             sums[4].astype(int),
             complete,
         )
+
+    def mean_spectrum(self, n):
+        """Weighted mean spectrum, and which pixels enough of the n stars have."""
+        seen = self.n_valid >= min(FEWEST, np.ceil(n / 2))
+        return np.where(seen, self.mean.astype(float), np.nan), seen
 
 
 def _first_sums(flux, ivar, weight, profile, amplitude):

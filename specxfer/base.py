@@ -1,6 +1,5 @@
 """The contract of a translator, and the functions that see through compositions."""
 
-import hashlib
 import warnings
 
 import numpy as np
@@ -23,7 +22,7 @@ from specxfer._compositions import (
 from specxfer._denoise import denoise
 from specxfer._pixel_sums import PixelSums
 from specxfer._resolution import LSF_SHAPE, ResolutionChange
-from specxfer._rows import by_index
+from specxfer._rows import by_index, row_hashes
 from specxfer._version import __version__
 from specxfer.spectra import Spectra, as_plain
 
@@ -37,9 +36,6 @@ __all__ = [
     "support",
     "translate",
 ]
-
-
-FEWEST = 5  # spectra that must have a target pixel, or half of them
 
 
 class UnpairedWarning(UserWarning):
@@ -195,7 +191,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._context = context
         self._set_target_grid(y)
         sums = PixelSums.of(y, weight)
-        self.y_mean_, self.seen_ = _mean_spectrum(sums, len(y))
+        self.y_mean_, self.seen_ = sums.mean_spectrum(len(y))
         self._change = ResolutionChange.of(y, weight, self.seen_)
         self.resolution_ = self._change and self._change.reference
         self.max_resolution_ = self._change and self._change.highest
@@ -402,7 +398,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         flux, covariance = self._predicted(X, resolution)
         seed = _seed(random_state)
         draws = np.empty((n_samples, *flux.shape), dtype=flux.dtype)
-        for i, row in enumerate(_row_hashes(X)):
+        for i, row in enumerate(row_hashes(X)):
             rng = np.random.default_rng([seed, *row])
             draws[:, i] = flux[i] + covariance.draw(i, n_samples, rng)
         return draws
@@ -591,12 +587,6 @@ def _weighted_rows(source, weight):
     return (source, weight) if rows.all() else (by_index(source)[rows], weight[rows])
 
 
-def _mean_spectrum(sums, n):
-    """Weighted mean spectrum and which pixels enough of the n stars have."""
-    seen = sums.n_valid >= min(FEWEST, np.ceil(n / 2))
-    return np.where(seen, sums.mean.astype(float), np.nan), seen
-
-
 def _seed(random_state):
     if random_state is None:
         return np.random.SeedSequence().entropy
@@ -605,11 +595,3 @@ def _seed(random_state):
             raise ValueError(f"random_state is {random_state}; expected 0 or more.")
         return int(random_state)
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-
-
-def _row_hashes(X):
-    """Four integers per row, from the bytes of its flux."""
-    for _, block in X.iter_blocks():
-        for flux in np.ascontiguousarray(block.flux):
-            digest = hashlib.blake2b(flux.tobytes(), digest_size=16).digest()
-            yield np.frombuffer(digest, dtype=np.uint32).tolist()

@@ -7,7 +7,6 @@ import numpy as np
 
 from specxfer._pixel_sums import PixelSums
 from specxfer._resolution import ResolutionChange
-from specxfer.base import _mean_spectrum
 from specxfer.linear._grid_errors import (
     LEARNT,
     learnt_coef,
@@ -56,7 +55,7 @@ class GridFold:
         self._test_sums = replace(test_sums, mean=self.sums.mean)
         self.point = copy(prototype)
         self.point._set_target_grid(self.y)
-        mean, seen = _mean_spectrum(self.sums, len(self.y))
+        mean, seen = self.sums.mean_spectrum(len(self.y))
         change = ResolutionChange.of(self.y, self.weight, seen)
         self.point.y_mean_, self.point.seen_, self.point._change = mean, seen, change
         self.point.resolution_ = change and change.reference
