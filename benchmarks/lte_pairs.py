@@ -35,16 +35,17 @@ class Pairs:
     """Training pairs with their noise, and test stars with their truth.
 
     `X`, `y` and `X_test`, `y_test` are noisy, `source_truth` and `truth` what is behind
-    the test stars.
+    the test stars. Every fifth star is one, from number `fold` on: settings chosen with
+    one fold's test stars in sight are to be judged by another's.
     """
 
-    def __init__(self, path, n_train):
+    def __init__(self, path, n_train, fold=0):
         with np.load(path) as stored:
             coef, basis = stored["coef"], stored["basis"].astype(np.float32)
             mean, on_chip = stored["mean"], stored["x_good"]
             labels = Table(stored["labels"])
         labels["giant"] = labels["giant"].astype(bool)
-        test = np.arange(0, len(coef), 5)
+        test = np.arange(fold, len(coef), 5)
         train = np.setdiff1d(np.arange(len(coef)), test)[:n_train]
         own = slice(on_chip.sum()), slice(on_chip.sum(), None)
         grids = ((apogee_wave()[on_chip], "vacuum"), (galah_wave(), "air"))
