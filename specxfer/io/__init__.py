@@ -1,17 +1,23 @@
-"""Readers and writers of survey files."""
+"""Readers and writers of survey files, and which stars two surveys share."""
 
 from specxfer._grids import apogee_chips, apogee_wave, galah_wave
 from specxfer.io._apogee import apogee_from_pixels, read_apogee
+from specxfer.io._crossmatch import crossmatch
 from specxfer.io._errors import ReadError
 from specxfer.io._galah import read_galah
+from specxfer.io._match_report import MatchReport
 from specxfer.io._multimodal import read_multimodal
+from specxfer.io._quality_cuts import default_cuts
 from specxfer.io._write_galah import write_galah
 
 __all__ = [
+    "MatchReport",
     "ReadError",
     "apogee_chips",
     "apogee_from_pixels",
     "apogee_wave",
+    "crossmatch",
+    "default_cuts",
     "galah_wave",
     "read_apogee",
     "read_galah",
