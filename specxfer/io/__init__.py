@@ -8,6 +8,7 @@ from specxfer.io._galah import read_galah
 from specxfer.io._match_report import MatchReport
 from specxfer.io._multimodal import read_multimodal
 from specxfer.io._quality_cuts import default_cuts
+from specxfer.io._specutils import from_specutils, to_specutils
 from specxfer.io._write_galah import write_galah
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "apogee_wave",
     "crossmatch",
     "default_cuts",
+    "from_specutils",
     "galah_wave",
     "read_apogee",
     "read_galah",
     "read_multimodal",
+    "to_specutils",
     "write_galah",
 ]
