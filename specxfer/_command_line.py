@@ -255,11 +255,7 @@ def _fit(options):
     )
     print(f"{options.out}: {options.model}")
     for name, value in metrics.items():
-        print(
-            f"  {name}: {value:.4f}"
-            if isinstance(value, float)
-            else f"  {name}: {value}"
-        )
+        print(f"  {name}: {value:.6g}")
     return DONE
 
 
