@@ -4,16 +4,12 @@ import numpy as np
 from astropy.table import Table
 
 from specxfer.io._match_report import MatchReport
-from specxfer.io._quality_cuts import default_cuts, made_cuts
-from specxfer.io._sky import components, join, near, same_epoch, separations
-from specxfer.io._survey_tables import SurveyTable
+from specxfer.io._match_rows import by_position, contradict, keys_of, places_of
+from specxfer.io._match_side import RELEASES, Side, ties
+from specxfer.io._sky import components, join, separations
 from specxfer.metrics import giants_and_dwarfs
 
 __all__ = ["crossmatch"]
-
-SAME_PLACE = 0.1  # arcsec: rows of a catalogue without ids that are closer are one star
-ELSEWHERE = 60.0  # arcsec: no identifier is right that far away
-RELEASES = ("dr3", "dr2")
 
 
 def crossmatch(
@@ -131,13 +127,13 @@ def crossmatch(
     if not radius > 0:
         raise ValueError(f"radius is {radius}; expected arcseconds above 0.")
     sides = [
-        _Side(source, source_columns, source_cuts, "source"),
-        _Side(target, target_columns, target_cuts, "target"),
+        Side(source, source_columns, source_cuts, "source"),
+        Side(target, target_columns, target_cuts, "target"),
     ]
-    places, remark = _places(sides, on)
-    keys = _keys(sides, on, places)
+    places, remark = places_of(sides, on)
+    keys = keys_of(sides, on, places)
     if on == "sky":
-        i, j, why, candidate = _by_position(sides, places, radius)
+        i, j, why, candidate = by_position(sides, places, radius)
     else:
         i, j = join(*(key[side.rows] for key, side in zip(keys, sides)))
         i, j = sides[0].rows[i], sides[1].rows[j]
@@ -147,7 +143,7 @@ def crossmatch(
     order = np.lexsort((sides[0].rank[i], sides[1].rank[j], star))
     star, i, j, why, candidate = (x[order] for x in (star, i, j, why, candidate))
     apart = separations(*places, i, j) if places else np.full(len(i), np.nan)
-    _contradict(sides, i, j, apart, why)
+    contradict(sides, i, j, apart, why)
     good = candidate & (why == "") if ambiguous == "drop" else candidate
     table = _paired(sides, star, i, j, apart, labels)
     doubts = table["star", "source_row", "target_row", "separation"][why != ""]
@@ -180,163 +176,6 @@ def _check_choices(**choices):
             raise ValueError(f"{name} is {given!r}; expected one of {expected}.")
 
 
-class _Side:
-    """One catalogue: what it holds, and which of its rows are left."""
-
-    def __init__(self, table, columns, cuts, name):
-        self.name = name
-        self.catalogue = SurveyTable(table, columns, name)
-        cuts = default_cuts(self.catalogue.table) if cuts is None else cuts
-        self.rank = self.catalogue.order()
-        self.tmass = self.catalogue.tmass()
-        self.gaia = {release: self.catalogue.gaia(release) for release in RELEASES}
-        self.snr = self.catalogue.numbers("snr")
-        self.rows = np.arange(len(self.catalogue))
-        self.dropped = []
-        names, spectrum = self.catalogue.spectrum()
-        if spectrum is not None:
-            self._drop(self._once(spectrum), f"listed twice ({', '.join(names)})")
-        for why, rows in made_cuts(self.catalogue, cuts, self.rows):
-            self._drop(rows, why)
-
-    def _once(self, spectrum):
-        """One row of each spectrum: of those that differ the one with the best S/N."""
-        worst_last = np.lexsort((self.rank, -np.nan_to_num(self.snr), spectrum))
-        first = np.unique(spectrum[worst_last], return_index=True)[1]
-        return np.sort(worst_last[first])
-
-    def keep(self, wanted, why):
-        """Keep those of the rows left that are wanted."""
-        self._drop(self.rows[np.isin(self.rows, wanted)], why)
-
-    def _drop(self, rows, why):
-        self.dropped.append((self.name, why, len(self.rows) - len(rows), len(rows)))
-        self.rows = rows
-
-
-# ------------------------------------------------------------------------ matching
-def _keys(sides, on, places):
-    """What to match by, of all rows; rows that have nothing are dropped."""
-    if on == "sky":
-        if not places:
-            raise ValueError(
-                "on='sky' needs positions: expected columns ra and dec in both "
-                f"catalogues; {_have(sides)}."
-            )
-        for side, (ra, dec) in zip(sides, places):
-            side.keep(np.flatnonzero(np.isfinite(ra + dec)), "no position")
-        return None
-    if on == "tmass":
-        for side in sides:
-            if "tmass" not in side.catalogue.columns:
-                raise ValueError(f"on='tmass' needs 2MASS ids in both; {_have(sides)}.")
-            side.keep(np.flatnonzero(side.tmass != ""), "no 2MASS id")
-        return [side.tmass for side in sides]
-    roles = [{r for r in RELEASES if f"gaia_{r}" in s.catalogue.columns} for s in sides]
-    release = next((r for r in RELEASES if r in roles[0] & roles[1]), None)
-    if release is None:
-        _refuse_releases(sides, roles)
-    for side in sides:
-        some = np.flatnonzero(side.gaia[release] > 0)
-        side.keep(some, f"no Gaia {release.upper()} source_id")
-    return [side.gaia[release] for side in sides]
-
-
-def _refuse_releases(sides, roles):
-    for side in sides:
-        if "gaia" in side.catalogue.columns:
-            name = side.catalogue.columns["gaia"]
-            raise ValueError(
-                f"column {name!r} of {side.name} does not say which release of Gaia "
-                f"its ids are of: give {side.name}_columns={{'gaia_dr3': {name!r}}}, "
-                "or gaia_dr2."
-            )
-    if roles[0] and roles[1]:
-        a, b = (min(r).upper() for r in roles)
-        raise ValueError(
-            f"source has Gaia {a} ids and target {b}: the same number may be another "
-            "star. Match on='tmass' or 'sky', or translate the ids with Gaia's "
-            "dr2_neighbourhood table."
-        )
-    raise ValueError(f"on='source_id' needs Gaia ids in both; {_have(sides)}.")
-
-
-def _have(sides):
-    return "; ".join(f"{s.name} has {sorted(s.catalogue.columns)}" for s in sides)
-
-
-def _places(sides, on):
-    """Positions of both at one epoch, or None; and what to say of them."""
-    for side in sides:
-        if not {"ra", "dec"} <= set(side.catalogue.columns):
-            return None, ""
-    *places, remark = same_epoch(*(side.catalogue for side in sides))
-    return places, remark if on == "sky" else ""
-
-
-def _by_position(sides, places, radius):
-    """Pairs of rows of objects that are near: i, j, what speaks against, candidates."""
-    objects = [_objects(side, place) for side, place in zip(sides, places)]
-    spots = [(ra[r], dec[r]) for (ra, dec), (_, r) in zip(places, objects)]
-    a, b = near(*spots, radius)
-    apart = separations(*spots, a, b)
-    alone, nearest = np.ones(len(a), bool), np.ones(len(a), bool)
-    for end, (_, first) in zip((a, b), objects):
-        count = np.bincount(end, minlength=len(first))
-        alone &= count[end] == 1
-        least = np.full(len(first), np.inf)
-        np.minimum.at(least, end, apart)
-        nearest &= apart == least[end]
-    # objects to their rows
-    codes = [codes for codes, _ in objects]
-    i, pair = join(codes[0], a)
-    k, j = join(b[pair], codes[1])
-    i, pair = i[k], pair[k]
-    why = np.full(len(i), "", object)
-    why[~alone[pair]] = f'another star is within {radius:g}"'
-    return sides[0].rows[i], sides[1].rows[j], why, nearest[pair]
-
-
-def _objects(side, place):
-    """The object of each row left, and a row that stands for each object."""
-    rows = side.rows
-    ra, dec = (values[rows] for values in place)
-    ids = [side.tmass[rows], *(side.gaia[r][rows] for r in RELEASES)]
-    nameless = np.flatnonzero((ids[0] == "") & (ids[1] < 0) & (ids[2] < 0))
-    spot = ra[nameless], dec[nameless]
-    i, j = near(spot, spot, SAME_PLACE)
-    code = components(len(rows), *_ties(ids), (nameless[i], nameless[j]))
-    order = np.lexsort((side.rank[rows], dec, ra, code))
-    return code, rows[order[np.unique(code[order], return_index=True)[1]]]
-
-
-def _ties(ids):
-    """Edges between rows that share an identifier."""
-    for values in ids:
-        known = np.flatnonzero(values != "" if values.dtype.kind == "U" else values > 0)
-        _, first, place = np.unique(
-            values[known], return_index=True, return_inverse=True
-        )
-        yield known, known[first[place]]
-
-
-def _contradict(sides, i, j, apart, why):
-    """Add to `why` where a pair's identifiers or positions disagree."""
-    tests = [("2MASS ids differ", *(side.tmass for side in sides), "")]
-    for r in RELEASES:
-        ids = (side.gaia[r] for side in sides)
-        tests.append((f"Gaia {r.upper()} ids differ", *ids, -1))
-    found = [
-        (said, (a[i] != b[j]) & (a[i] != none) & (b[j] != none))
-        for said, a, b, none in tests
-    ]
-    found.append((f'more than {ELSEWHERE:g}" apart', apart > ELSEWHERE))
-    for said, wrong in found:
-        for row in np.flatnonzero(wrong):
-            why[row] = f"{why[row]}; {said}" if why[row] else said
-
-
-# -------------------------------------------------------------------------- result
 def _paired(sides, star, i, j, apart, labels):
     """The table of all pairs."""
     table = Table({"star": star, "source_row": i, "target_row": j})
@@ -364,13 +203,10 @@ def _stars(sides, i, j):
     """The name of the star of each pair: rows that share an identifier are one star."""
     rows, place = zip(*(np.unique(x, return_inverse=True) for x in (i, j)))
     ids = [
-        np.concatenate([side.tmass[r] for side, r in zip(sides, rows)]),
-        *(
-            np.concatenate([side.gaia[k][r] for side, r in zip(sides, rows)])
-            for k in RELEASES
-        ),
+        np.concatenate([values[r] for values, r in zip(kind, rows)])
+        for kind in zip(*(side.ids() for side in sides))
     ]
-    tied = components(len(ids[0]), *_ties(ids), (place[0], len(rows[0]) + place[1]))
+    tied = components(len(ids[0]), *ties(ids), (place[0], len(rows[0]) + place[1]))
     gaia = np.where(ids[1] > 0, ids[1], ids[2])
     known = [ids[0] != "", gaia > 0]
     own = np.concatenate([_own_names(side, r) for side, r in zip(sides, rows)])

@@ -453,6 +453,34 @@ def test_rows_without_names_at_one_place_are_repeats(stars):
     assert len(report.ambiguous) == 0
 
 
+def test_a_wrong_name_does_not_draw_a_row_to_another_place(stars):
+    """Row 1 bears the name of row 0 and is elsewhere: it is matched where it is."""
+    source, target = apogee(stars, [0, 1, 2]), galah(stars, [0, 1, 2])
+    target["gaiadr3_source_id"][1] = target["gaiadr3_source_id"][0]
+    target["tmass_id"][1] = ""
+    for ambiguous in ("drop", "keep"):
+        pairs, report = crossmatch(source, target, on="sky", ambiguous=ambiguous)
+        assert (pairs["separation"] < 0.01).all()
+        doubts = row_pairs(report.ambiguous)
+        assert doubts == {(1, 1)}
+        assert row_pairs(pairs) | doubts == {(0, 0), (1, 1), (2, 2)}
+
+
+def test_a_repeat_without_a_name_is_a_repeat(stars):
+    source, target = apogee(stars, [0]), galah(stars, [0, 0])
+    target["tmass_id"][1], target["gaiadr3_source_id"][1] = "", -1
+    pairs, _ = crossmatch(source, target, on="sky")
+    assert len(pairs) == 2
+    assert len(np.unique(pairs["star"])) == 1
+
+
+def test_an_older_release_does_not_speak_against_a_newer(stars):
+    source, target = apogee(stars, [0, 1]), galah(stars, [0, 1])
+    source["gaia_dr2_source_id"] = stars["dr2"][:2]
+    target["gaia_dr2_source_id"] = stars["dr2"][[0, 9]]
+    assert len(crossmatch(source, target)[0]) == 2
+
+
 # ------------------------------------------------------------------------- the sky
 def test_fast_stars_are_found_by_their_proper_motion(stars):
     stars["pmra"], stars["pmdec"] = 900.0, -1500.0  # 28″ in 16 years
