@@ -71,16 +71,20 @@ class Downloader:
         Seconds before the second attempt; doubled before each further one.
     timeout : float
         Seconds without a byte after which an attempt has failed.
-    sleep, clock : callable
-        `time.sleep` and `time.monotonic`, or what stands for them.
+    sleep : callable, optional
+        To wait so many seconds; by default a wait that `stop` ends.
+    clock : callable
+        `time.monotonic`, or what stands for it.
     """
 
     def __init__(
-        self, hosts, retries, backoff, timeout, sleep=time.sleep, clock=time.monotonic
+        self, hosts, retries, backoff, timeout, sleep=None, clock=time.monotonic
     ):
         self.hosts, self.retries, self.backoff = hosts, retries, backoff
-        self.timeout, self.sleep, self.clock = timeout, sleep, clock
         self.stopped = threading.Event()
+        self.timeout, self.sleep, self.clock = timeout, sleep, clock
+        if sleep is None:
+            self.sleep = self.stopped.wait
         self.opener = build_opener(_AllowedRedirects(self._check_address))
         self._pauses, self._lock = {}, threading.Lock()
         self._random = random.Random()

@@ -1,6 +1,6 @@
 """`fetch_pairs`: the spectra of a cross-match, from the surveys' archives."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -176,12 +176,12 @@ def _run(act, downloader, files, folder, n_jobs, verbose):
 
     pool = ThreadPoolExecutor(n_jobs)
     try:
+        futures = [pool.submit(one, file) for file in files]
         with tqdm(total=len(files), disable=not verbose, unit="file") as progress:
-            outcomes = []
-            for outcome in pool.map(one, files):
-                outcomes.append(outcome)
+            for future in as_completed(futures):
+                future.result()  # raises at once, whichever file it was
                 progress.update()
-            return outcomes
+        return [future.result() for future in futures]
     except BaseException:  # Ctrl-C, or a disk that is full: no thread goes on
         downloader.stop()
         raise

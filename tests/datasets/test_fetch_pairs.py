@@ -505,6 +505,20 @@ def test_ctrl_c_leaves_parts_to_go_on_with(server, tmp_path, monkeypatch):
     assert (report.files["status"] == "there").sum() == 5
 
 
+def test_ctrl_c_does_not_wait_as_long_as_the_server_asks(server, tmp_path, monkeypatch):
+    def interrupted(futures):
+        while not server.requests:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    server.answer = lambda handler, n: handler.send(b"", 429, Retry_After="500")
+    monkeypatch.setattr("specxfer.datasets._fetch_pairs.as_completed", interrupted)
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fetch(server, tmp_path, n=1)
+    assert time.monotonic() - start < 60  # of the 500 that it would have slept
+
+
 def test_wrong_arguments(server, tmp_path):
     with pytest.raises(ValueError, match="expected one of"):
         fetch(server, tmp_path, source="dr99")
