@@ -192,7 +192,7 @@ def twins(task, model):
     )
     print("\ntwins in four labels: what differences at the key lines follow")
     columns = ["line", "domain", "n_pairs", "rms_observed", "rms_predicted"]
-    found[columns + ["slope", "slope_lo", "slope_hi", "q", "follows"]].pprint_all()
+    found[[*columns, "slope", "slope_lo", "slope_hi", "q", "follows"]].pprint_all()
 
 
 def main(data, n_train, seed, fold, keep):

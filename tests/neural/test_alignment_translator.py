@@ -258,7 +258,8 @@ def test_same_seed_same_bits_and_small_pickles(quick):
 
 def test_in_compositions(quick):
     model, X, Y, _ = quick
-    window = TargetWindow(AlignmentTranslator(**QUICK), windows=[(5005.0, 5016.0)]).fit(X, Y)
+    window = TargetWindow(AlignmentTranslator(**QUICK), windows=[(5005.0, 5016.0)])
+    window.fit(X, Y)
     flux, std = predict_std(window, X[:3])
     inside = (Y.wave >= 5005) & (Y.wave <= 5016)
     assert (np.isfinite(flux) == inside).all()
