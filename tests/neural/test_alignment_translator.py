@@ -37,9 +37,10 @@ THOROUGH = {"n_components": 10, "max_epochs": 30, "device": "cpu"}
 N = 400  # stars that the thorough model is fitted to
 
 
-def world(rng, n=900, masked=0.0):
-    """Source, target and the target's truth; five parameters rule both."""
-    u = rng.standard_normal((n, len(CENTERS)))
+def world(rng, n=900, masked=0.0, u=None):
+    """Source, target and the target's truth; five parameters u rule both."""
+    u = rng.standard_normal((n, len(CENTERS))) if u is None else u
+    n = len(u)
     shape = 0.05 * np.sin(np.outer([1, 2, 3, 4, 5], np.arange(P)) / 5)
     lines = np.exp(-0.5 * ((np.arange(Q) - CENTERS[:, None]) / 2) ** 2)
     truth = 1 - np.tanh(np.exp(0.7 * u)) @ (0.4 * lines)
@@ -135,6 +136,22 @@ def test_identical_spectra_are_at_the_same_point(fitted):
     assert (points[0] == points[2]).all()
     assert (points[0] != points[1]).any()
     assert (model.embed(X)[550] == points[1]).all()  # whatever its company
+
+
+def test_twins_are_nearer_than_pairs_of_the_same_labels(fitted, rng):
+    """Second visits to a star, and to one that differs in a single element."""
+    model, *_ = fitted
+    u = rng.standard_normal((400, len(CENTERS)))
+    unlike = u.copy()
+    unlike[:, 4] += 0.5 * rng.choice([-1, 1], len(u))
+    first, twin, other = (
+        {"source": model.embed(X), "target": model.embed_target(Y)}
+        for X, Y, _ in (world(rng, u=of) for of in (u, u, unlike))
+    )
+    for a in ("source", "target"):
+        for b in ("source", "target"):
+            own, pair = (np.linalg.norm(first[a] - e[b], axis=1) for e in (twin, other))
+            assert (own < pair).mean() > 0.75  # by chance: half
 
 
 def test_training_finds_partners_better_than_a_linear_world_would(fitted):
