@@ -29,7 +29,7 @@ SOME = 100  # spectra that are embedded in every company
 
 
 def visits(n, shift=None):
-    """First and second spectra of both sides, of stars with s-process as it is or not."""
+    """First and second spectra of both sides."""
     X, y, _ = make_paired_spectra(
         n, size="small", repeats=1.0, shift=shift, random_state=1
     )
