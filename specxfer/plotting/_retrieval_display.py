@@ -27,6 +27,7 @@ __all__ = ["RetrievalDisplay"]
 ROW_HEIGHT = 1.5  # inches
 HALF_WIDTH = 1.0  # Å, about a line
 MAX_POINTS = 250  # observed pixels that are drawn with their errors
+SHOWN = 4  # distances that have room beside a panel
 
 
 class RetrievalDisplay:
@@ -229,7 +230,7 @@ class RetrievalDisplay:
             for panel, (title, limits) in zip(axes[star], columns):
                 handles = self._draw(panel, star, limits, bands)
                 style_axes(panel, title=title if star == 0 else None)
-            style_axes(axes[star, 0], ylabel=self._remark(star))
+            axes[star, 0].set_ylabel(self._remark(star), fontsize=TICK)
         for panel in axes[-1]:
             few_ticks(panel)
         place.supxlabel(wave_label(self.medium), fontsize=LABEL)
@@ -302,9 +303,9 @@ class RetrievalDisplay:
         parts = [
             f"{d:.2f}{'*' if o else ''}" for d, o in zip(self.distances[star], own)
         ]
-        found = ", ".join(parts[:4]) + ("…" if len(parts) > 4 else "")
-        text = f"{name}\ndistances {found}"
-        return text + ("\n*: its own spectrum" if own.any() else "")
+        found = ", ".join(parts[:SHOWN]) + ("…" if len(parts) > SHOWN else "")
+        text = f"{name}\ndistances\n{found}"
+        return text + ("\n*: its own spectrum" if own[:SHOWN].any() else "")
 
 
 def _lists(spectra):

@@ -63,7 +63,11 @@ def test_a_stars_own_spectrum_is_marked(space, pairs):
     X, y, _ = pairs
     display = RetrievalDisplay.from_estimator(space, X, y, y, rows=3, n_neighbors=90)
     assert display.own.sum() == 1
+    display.own[:] = False
+    assert "own" not in display.plot(windows=LINES[0]).ax_.get_ylabel()
+    display.own[0, 1] = True
     label = display.plot(windows=LINES[0]).ax_.get_ylabel()
+    assert f"{display.distances[0, 1]:.2f}*" in label
     assert "*: its own spectrum" in label
 
 
