@@ -4,9 +4,10 @@ The pairs and the protocol of `benchmarks.cnn_accuracy`, but of 6,000 stars only
 are given with both spectra; of the others nothing, the source, the target, or either
 of both. Printed for giants and dwarfs: by how much the rms error at the key lines, and
 over all pixels, is less than with the pairs alone, in percent, with 95% intervals over
-test stars (paired), for each seed and for the mean squared error of all seeds: from seed
-to seed the error itself differs by a percent, which intervals over stars leave out. All
-errors are against the noise-free truth. `--cases pairs` says what 5,000 more pairs gain.
+test stars (paired), for each seed and for the mean squared error of all seeds. From
+seed to seed the error itself differs by a percent, which intervals over stars leave
+out. All errors are against the noise-free truth. With ``--cases pairs``, what 5,000
+more pairs gain.
 
 The space was developed with the test stars of fold 0 in sight; --folds takes others.
 
