@@ -9,6 +9,7 @@ from specxfer.plotting._style import (
     GREY,
     LABEL,
     TICK,
+    legend_over,
     one_axes,
     style_axes,
 )
@@ -249,16 +250,8 @@ class EmbeddingDisplay:
         (dot,) = ax.plot([], [], "o", color=BLACK, ms=3, label="source")
         (ring,) = ax.plot([], [], "o", mfc="none", mec=BLACK, ms=4, label="target")
         (line,) = ax.plot([], [], color=GREY, lw=0.8, label="the same star")
-        ax.legend(
-            handles=[dot, ring, line],
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1),
-            ncols=3,
-            frameon=False,
-            fontsize=LABEL,
-            handlelength=1.4,
-            columnspacing=1.2,
-        )
+        handles = [dot, ring, line]
+        legend_over(ax, handles, [h.get_label() for h in handles])
 
 
 def _column(X, label):
