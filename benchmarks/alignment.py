@@ -14,27 +14,36 @@ that reaches down to 0. Then
   the two sides.
 - rms errors of labels learnt from the embeddings of half the test stars, beside those
   from as many principal components of the source.
-- with --unpaired, errors with 1,000 pairs, and with spectra of 5,000 more stars of
-  either survey, or of both, unpaired.
+- `specxfer.validation.twins_test` of the decoded test stars: whether pairs alike in the
+  four labels are told apart at the key lines.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.alignment --data DIR [--unpaired]
+The space was developed with the test stars of fold 0 in sight; --fold takes others.
+What rows of one survey alone are worth is measured by `benchmarks.alignment_unpaired`,
+what an epoch costs by `benchmarks.alignment_speed`, and twins of a simulated kind are
+made by `benchmarks.alignment_twins`.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.alignment --data DIR --fold 1
 """
 
 import argparse
 import os
+import pickle
 import sys
 from pathlib import Path
 
 import numpy as np
 from sklearn.covariance import empirical_covariance
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.svm import SVR
 
 from benchmarks.cnn_accuracy import Task, told
-from specxfer.linear import PCARidge, SpectralPCA
+from specxfer.linear import SpectralPCA
+from specxfer.lines import KEY_LINES, load_lines
 from specxfer.neural import AlignmentTranslator, CNNTranslator
+from specxfer.validation import twins_test
 
 LABELS = ["teff", "logg", "feh", "alpha"]
 LEARNT = ["teff", "logg", "feh", "Ba_fe"]
@@ -169,66 +178,37 @@ def learnt_labels(task, e, n_train):
         print(line)
 
 
-def unpaired(task, n_pairs, n_more, settings):
-    """What spectra of one side alone buy."""
-    pairs = task.pairs
-    n = n_pairs + n_more
-    alone = np.arange(n) >= n_pairs
-    nothing = {"X": pairs.X[:n_pairs], "y": pairs.y[:n_pairs]}
-    cases = {"pairs alone": nothing}
-    for name, sides in {"source": "X", "target": "y", "both": "Xy"}.items():
-        rows = {s: np.arange(n) for s in "Xy"}
-        given = {"X": pairs.X[:n], "y": pairs.y[:n]}
-        if sides == "Xy":  # half of the stars without each
-            missing = {"X": alone & (np.arange(n) % 2 == 0)}
-            missing["y"] = alone & ~missing["X"]
-        else:
-            missing = {"X" if sides == "y" else "y": alone}
-        for side, mask in missing.items():
-            flux = given[side].flux[rows[side]].copy()
-            flux[mask] = np.nan
-            given[side] = given[side].replace(flux=flux)
-        cases[f"{n_more} {name}"] = given
-    base = task.run(PCARidge(), n_pairs, False)
-    print(
-        f"\n{n_pairs} pairs: gap closed from PCARidge to the bound, rms of all pixels"
+def twins(task, model):
+    """Whether test stars alike in four labels are told apart: no fit, the model's."""
+    pairs, n = task.pairs, len(task.pairs.X_test)
+    found = twins_test(
+        FrozenEstimator(model),
+        pairs.X_test,
+        pairs.y_test,
+        load_lines("galah", names=KEY_LINES),
+        labels=LABELS,
+        cv=[(np.arange(10), np.arange(n))],  # nothing is fitted to the ten
+        domains=task.stars,
     )
-    for name, given in cases.items():
-        model = AlignmentTranslator(**settings).fit(given["X"], given["y"])
-        found = task.judged(model, None, False)
-        line = f"{name:14}"
-        for domain, stars in task.stars.items():
-            closed = task.closed(domain, base.errors, found.errors)
-            mean, sums = (
-                "{:5.2f} [{:5.2f}, {:4.2f}]".format(*v) for v in closed.values()
-            )
-            rms = np.sqrt(found.square[stars].mean())
-            line += f"  {domain} {mean} {sums} {rms:.5f}"
-        print(line, flush=True)
+    print("\ntwins in four labels: what differences at the key lines follow")
+    columns = ["line", "domain", "n_pairs", "rms_observed", "rms_predicted"]
+    found[[*columns, "slope", "slope_lo", "slope_hi", "q", "follows"]].pprint_all()
 
 
-def main(data, n_train, seed, n_pairs, n_more, **how):
-    """Print what is asked for; 1 if the bar of decoding is missed."""
-    settings = {"random_state": seed}
-    if how["unpaired"]:
-        unpaired(Task(data, n_pairs + n_more), n_pairs, n_more, settings)
-        return 0
-    task = Task(data, n_train)
+def main(data, n_train, seed, fold, keep):
+    """Print all; 1 if the bar of decoding is missed."""
+    task = Task(data, n_train, fold)
     found = {
-        type(model).__name__: task.run(model, n_train, False)
-        for model in (CNNTranslator(**settings), AlignmentTranslator(**settings))
+        cls.__name__: task.run(cls(random_state=seed), n_train, False)
+        for cls in (CNNTranslator, AlignmentTranslator)
     }
     for name, run in found.items():
         told(name, run)
     cnn, own = found.values()
     model = own.model
-    space = model.space_history_["seconds"]
-    per_epoch = np.median(cnn.model.history_["seconds"])
-    print(
-        f"space: {len(space)} epochs, {np.median(space):.2f} s each, "
-        f"{np.median(space) / per_epoch:.2f} of one of CNNTranslator (bar 1.5); "
-        f"temperature {model.temperature_:.2e}"
-    )
+    if keep:
+        keep.write_bytes(pickle.dumps(model))
+    print(f"temperature {model.temperature_:.2e}")
     flux = model.predict(
         task.pairs.X_test, how="retrieve", library=task.pairs.y[:n_train]
     )
@@ -252,6 +232,7 @@ def main(data, n_train, seed, n_pairs, n_more, **how):
     e, t = found_partners(task, model, n_train)
     shape_of_space(e, t)
     learnt_labels(task, e, n_train)
+    twins(task, model)
     return int(not met)
 
 
@@ -262,7 +243,6 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=Path(shared), help="survey files")
     parser.add_argument("--n-train", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--unpaired", action="store_true")
-    parser.add_argument("--n-pairs", type=int, default=1000)
-    parser.add_argument("--n-more", type=int, default=5000)
+    parser.add_argument("--fold", type=int, default=0, choices=range(5))
+    parser.add_argument("--keep", type=Path, help="a file to pickle the model to")
     sys.exit(main(**vars(parser.parse_args())))

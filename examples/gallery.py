@@ -17,14 +17,16 @@ from specxfer.datasets import make_paired_spectra
 from specxfer.linear import PCARidge
 from specxfer.lines import KEY_LINES, load_lines
 from specxfer.model_selection import StarShuffleSplit
-from specxfer.neural import Schedule, train
+from specxfer.neural import AlignmentTranslator, Schedule, train
 from specxfer.plotting import (
     AttributionDisplay,
     CalibrationDisplay,
     ComparisonDisplay,
     CoverageMapDisplay,
+    EmbeddingDisplay,
     HistoryDisplay,
     LineGalleryDisplay,
+    RetrievalDisplay,
     SkillDisplay,
     SpectrumDisplay,
 )
@@ -82,6 +84,10 @@ def main(argv=None):
     model = PCARidge(n_components=20).fit(X[first], y[first])
     history = trained_network(X[first], y[first])
     null = NullTranslator("labels", labels=LABELS).fit(X[first], y[first])
+    space = AlignmentTranslator(16, n_components=15, max_epochs=20).fit(
+        X[first], y[first]
+    )
+    library = y[first]
     X, y, truth = X[test], y[test], truth[test]
 
     cerium = lines[KEY_LINES.index("Ce II 4774")]
@@ -118,6 +124,11 @@ def main(argv=None):
             {"gridsize": 12, "min_stars": 3},
         ),
         "comparison": (ComparisonDisplay.from_table(comparison.table), {}),
+        "embedding": (EmbeddingDisplay.from_estimator(space, X, y, label="fe_h"), {}),
+        "retrieval": (
+            RetrievalDisplay.from_estimator(space, X, library, y, rows=[row, 0, 1]),
+            {"windows": lines[:3]},
+        ),
         "history": (HistoryDisplay.from_history(history), {}),
     }
     options.out.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from specxfer.networks._losses import SMALLEST
 
@@ -52,17 +53,22 @@ class InfoNCE(nn.Module):
         Tensor of shape ()
             0 without any pair.
         """
-        n = len(source)
-        own = torch.eye(n, dtype=torch.bool, device=source.device)
-        barred = torch.zeros_like(own)
+        own = torch.arange(len(source), device=source.device)
+        barred = None if star is None else star[None] == star[:, None]
         if weight is None:
-            weight = source.new_ones(n)
-        else:
-            barred = barred | (weight <= 0)[None] | (weight <= 0)[:, None]
-        if star is not None:
-            barred = barred | (star[None] == star[:, None])
-        product = scale * (source @ target.T)
-        logits = product.masked_fill(barred & ~own, -torch.inf)
-        each = (logits.logsumexp(dim=0) + logits.logsumexp(dim=1)) / 2
-        each = each - product.diagonal()
+            weight = source.new_ones(len(source))
+        elif (weight <= 0).any():
+            out = (weight <= 0)[None] | (weight <= 0)[:, None]
+            barred = out if barred is None else barred | out
+        if barred is not None:
+            barred = barred.fill_diagonal_(False)
+        scaled = scale * source
+
+        def missed(product):
+            if barred is not None:
+                product = product.masked_fill(barred, -torch.inf)
+            return functional.cross_entropy(product, own, reduction="none")
+
+        # two products: along rows that lie together in memory softmax is fastest
+        each = (missed(scaled @ target.T) + missed(target @ scaled.T)) / 2
         return (weight * each).sum() / weight.sum().clamp(min=SMALLEST)

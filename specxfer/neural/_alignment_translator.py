@@ -5,14 +5,12 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from specxfer._checks import check_same_grid
 from specxfer._rows import by_index
 from specxfer.base import _bare
-from specxfer.linear import PCARidge
-from specxfer.lines import Line
 from specxfer.neural._component_translator import ComponentTranslator
 from specxfer.neural._nearest import nearest
 from specxfer.neural._retrieval import mean_of_nearest
@@ -135,6 +133,7 @@ class AlignmentTranslator(
     memory = 2**30
 
     _parameter_constraints = {
+        **ComponentTranslator._parameter_constraints,
         "n_embedding": [Interval(Integral, 2, None, closed="left")],
         "n_private": [Interval(Integral, 0, None, closed="left")],
         "contrastive": [Interval(Real, 0, None, closed="left")],
@@ -144,23 +143,6 @@ class AlignmentTranslator(
         "space_epochs": [Interval(Integral, 0, None, closed="left")],
         "space_rate": [Interval(Real, 0, None, closed="left")],
         "space_batch": [Interval(Integral, 2, None, closed="left")],
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "base": [StrOptions({"pca_ridge"}), PCARidge, None],
-        "lines": [StrOptions({"auto"}), "array-like", Line, None],
-        "n_members": [Interval(Integral, 2, None, closed="left")],
-        "n_leading": [Interval(Integral, 1, None, closed="left")],
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "patience": [Interval(Integral, 1, None, closed="left"), None],
-        "n_factors": [Interval(Integral, 0, None, closed="left")],
-        "number_format": [StrOptions({"float32", "bfloat16", "auto"})],
-        "checkpoint_dir": [str, object, None],
-        "device": [str, object],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
     }
 
     def __init__(

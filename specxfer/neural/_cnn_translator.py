@@ -4,8 +4,6 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from specxfer.linear import PCARidge
-from specxfer.lines import Line
 from specxfer.neural._component_translator import ComponentTranslator
 
 
@@ -143,28 +141,12 @@ class CNNTranslator(ComponentTranslator):
     """
 
     _parameter_constraints = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "base": [StrOptions({"pca_ridge"}), PCARidge, None],
+        **ComponentTranslator._parameter_constraints,
         "encoder": [StrOptions({"matched", "conv", "both"})],
-        "lines": [StrOptions({"auto"}), "array-like", Line, None],
-        "n_members": [Interval(Integral, 2, None, closed="left")],
-        "n_leading": [Interval(Integral, 1, None, closed="left")],
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "patience": [Interval(Integral, 1, None, closed="left"), None],
         "velocity": [Interval(Real, 0, None, closed="left")],
         "noise": [Interval(Real, 0, None, closed="left")],
         "masked": [Interval(Real, 0, 1, closed="left")],
-        "n_factors": [Interval(Integral, 0, None, closed="left")],
-        "number_format": [StrOptions({"float32", "bfloat16", "auto"})],
         "memory": [Interval(Integral, 1, None, closed="left")],
-        "checkpoint_dir": [str, object, None],
-        "device": [str, object],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
     }
 
     def __init__(

@@ -1,14 +1,17 @@
 """`ComponentTranslator`: what translators by the target's components have in common."""
 
+from numbers import Integral, Real
+
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from specxfer._stars import star_codes
 from specxfer.base import Translator, _seed
 from specxfer.linear import MatchedScores, PCARidge, SpectralPCA, SpectralRidge
 from specxfer.linear._pixel_ridge import OfPixelRidge
 from specxfer.linear._scores import BLOCK
-from specxfer.lines import load_lines, window_pixels
+from specxfer.lines import Line, load_lines, window_pixels
 from specxfer.neural._blend import Blend
 from specxfer.neural._device import resolve_device
 from specxfer.neural._matched_features import MatchedFeatures, left_out_scores
@@ -32,6 +35,26 @@ class ComponentTranslator(OfPixelRidge, Translator):
     writes the spectrum. A subclass has the parameters that `MemberTraining` asks for,
     and may pass the coefficients on before: ``_passed_on`` learns how, ``_read`` does.
     """
+
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "base": [StrOptions({"pca_ridge"}), PCARidge, None],
+        "lines": [StrOptions({"auto"}), "array-like", Line, None],
+        "n_members": [Interval(Integral, 2, None, closed="left")],
+        "n_leading": [Interval(Integral, 1, None, closed="left")],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "n_factors": [Interval(Integral, 0, None, closed="left")],
+        "number_format": [StrOptions({"float32", "bfloat16", "auto"})],
+        "checkpoint_dir": [str, object, None],
+        "device": [str, object],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
 
     # ------------------------------------------------------------------ fitting
     def _fit_source(self, source, sample_weight, given):

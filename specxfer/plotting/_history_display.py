@@ -11,6 +11,7 @@ from specxfer.plotting._style import (
     LABEL,
     ORANGE,
     TICK,
+    legend_over,
     one_axes,
     style_axes,
 )
@@ -168,17 +169,7 @@ class HistoryDisplay:
         if self.rate_ax_ is not None:
             more = self.rate_ax_.get_legend_handles_labels()
             handles, labels = handles + more[0], labels + more[1]
-        ax.legend(
-            handles,
-            labels,
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1),
-            ncols=len(handles),
-            frameon=False,
-            fontsize=LABEL,
-            handlelength=1.4,
-            columnspacing=1.2,
-        )
+        legend_over(ax, handles, labels)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

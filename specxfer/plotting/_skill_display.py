@@ -4,10 +4,10 @@ import numpy as np
 
 from specxfer.plotting._style import (
     BLACK,
-    LABEL,
     TICK,
     domain_colors,
     domain_label,
+    legend_over,
     one_axes,
     style_axes,
     width_of,
@@ -186,17 +186,7 @@ class SkillDisplay:
             (cross,) = ax.plot([], [], "x", color=BLACK, ms=5, mew=1.2)
             handles.append(cross)
             labels.append("not known")
-        legend = ax.legend(
-            handles,
-            labels,
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1),
-            ncols=len(handles),
-            frameon=False,
-            fontsize=LABEL,
-            handlelength=1.4,
-            columnspacing=1.2,
-        )
+        legend = legend_over(ax, handles, labels)
         for swatch in legend.legend_handles[: len(self.bars_)]:
             swatch.set_alpha(1)
 

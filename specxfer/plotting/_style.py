@@ -106,6 +106,21 @@ def legend_above(figure, handles, labels=None, ncols=None):
     )
 
 
+def legend_over(ax, handles, labels):
+    """One row of a legend, on top of axes that are alone."""
+    return ax.legend(
+        handles,
+        labels,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=LABEL,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
+
+
 def wave_label(medium, what="wavelength"):
     """ "wavelength in air [Å]", or "pixel" where there are no wavelengths."""
     return "pixel" if medium is None else f"{what} in {medium} [Å]"

@@ -264,7 +264,7 @@ KILLS = """
         sys.addaudithook(hook)
 
     while True:
-        n = random.randrange(1, 150)
+        n = random.randrange(1, 80)
         child = os.fork()
         if not child:
             if len(progress) < wanted:
@@ -282,7 +282,7 @@ KILLS = """
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(model, tmp_path):
-    many = stars(2000, 2)[0]
+    many = stars(1000, 2)[0]
     options = {"lines": WINDOWS, "chunk_rows": 64}
     plain = specxfer.translate_catalog(model, many, tmp_path / "plain", **options)
     out, run = tmp_path / "out", tmp_path / "run.pkl"
@@ -295,7 +295,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(model, tmp_path):
     assert done.returncode == 0, done.stderr
     progress = [int(n) for n in done.stdout.split()]
     assert len(progress) > 2  # kills,
-    assert 0 < progress[-1] <= 32  # with some of the chunks done
+    assert 0 < progress[-1] <= 16  # with some of the chunks done
     assert contents(out) == contents(plain)
 
 
@@ -490,6 +490,7 @@ def test_progress_counts_stars(model, new, tmp_path, capsys):
 CLUSTER = """
     import os, signal, sys
     from pathlib import Path
+    import dask
     import joblib
     import numpy as np
     from distributed import Client, LocalCluster
@@ -509,6 +510,7 @@ CLUSTER = """
 
     if __name__ == "__main__":
         files, model, out = joblib.load(run)
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
         with (
             LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
             as cluster,

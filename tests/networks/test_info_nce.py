@@ -32,6 +32,26 @@ def test_the_mean_of_cross_entropies_of_both_directions():
     torch.testing.assert_close(LOSS(t, s, 3 * ONE), expected)
 
 
+def test_gradients_are_those_of_the_formula():
+    """Whatever is barred, and as far apart as products of embeddings may be."""
+    star = torch.tensor([0, 1, 1, 2, 3, 4, 4, 5])
+    weight = torch.tensor([1, 2, 0.5, 0, 1, 1, 3, 1], dtype=torch.float64)
+    own, there = torch.eye(8, dtype=torch.bool), weight > 0
+    rivals = (star[None] != star[:, None]) & there[None] & there[:, None]
+    for scale in (1.0, 30.0, 3000.0):
+        given = [points(8, 4), points(8, 4, 1), torch.tensor(scale).double()]
+        found, expected = ([v.clone().requires_grad_() for v in given] for _ in "12")
+        LOSS(*found, weight, star).backward()
+        s, t, of_scale = expected
+        product = of_scale * s @ t.T
+        barred = product.masked_fill(~(own | rivals), -torch.inf)
+        each = (barred.logsumexp(0) + barred.logsumexp(1)) / 2 - product.diagonal()
+        ((weight * each).sum() / weight.sum()).backward()
+        for a, b in zip(found, expected):
+            assert a.grad.isfinite().all()
+            torch.testing.assert_close(a.grad, b.grad)
+
+
 def test_rows_without_weight_might_as_well_not_be_there():
     s, t = points(8, 4), points(8, 4, 1)
     weight = torch.tensor([1, 2, 0, 1, 0, 1, 1, 3.0], dtype=torch.float64)

@@ -57,3 +57,15 @@ def toy():
         chip=np.repeat([0, 1], [120, 80]),
     )
     return y, truth + 0.003, np.full(truth.shape, 0.004)
+
+
+@pytest.fixture(scope="session")
+def space(pairs):
+    """A translator with a space, trained for as long as a picture needs."""
+    from specxfer.neural import AlignmentTranslator
+
+    X, y, _ = pairs
+    model = AlignmentTranslator(
+        8, n_components=5, max_epochs=3, space_epochs=2, device="cpu"
+    )
+    return model.fit(X[:60], y[:60])
