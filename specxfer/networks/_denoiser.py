@@ -1,23 +1,26 @@
 """`Denoiser`: what noisy latents were, given what is known of the star."""
 
-import math
+
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-DEPTH = 2
+from specxfer.networks._losses import weighted_mean
+
+DEPTH = 2  # residual blocks
 LEVELS = 8  # cosines of the noise level
+CENTRE, SPREAD = -0.4, 1.4  # of ln σ in training
 
 
 class Denoiser(nn.Module):
     """The mean of latents u behind ``z = u + σ ε``, for any σ, given conditions h.
 
-    ``D(z, σ, h) = c_skip z + c_out F(c_in z, σ, h)`` with, for latents of variance
-    s², ``c_skip = s² / (s² + σ²)``, ``c_out = σ s / √(s² + σ²)`` and
-    ``c_in = 1 / √(s² + σ²)`` (Karras et al. 2022, table 1). F is a residual network
-    whose hidden units are shifted and scaled by the star and the noise level; before
-    training it is 0, and D what it should be of latents that are N(0, s²).
+    Of latents with unit variance ``D(z, σ, h) = c_skip z + c_out F(c_in z, σ, h)`` with
+    ``c_skip = 1 / (1 + σ²)``, ``c_out = σ / √(1 + σ²)`` and ``c_in = 1 / √(1 + σ²)``
+    (Karras et al. 2022, table 1). F is a residual network whose hidden units are shifted
+    and scaled by star and noise level; before training it is 0, and D what it should
+    be of latents that are N(0, 1).
 
     Parameters
     ----------
@@ -25,8 +28,6 @@ class Denoiser(nn.Module):
     n_conditions : int
     width : int, default=64
         Hidden units.
-    sigma_data : float, default=1.0
-        s.
 
     References
     ----------
@@ -37,27 +38,28 @@ class Denoiser(nn.Module):
     >>> import torch
     >>> from specxfer.networks import Denoiser
     >>> denoiser = Denoiser(n_latents=2, n_conditions=3)
-    >>> denoiser(torch.ones(1, 2), torch.ones(1), torch.zeros(1, 3))
-    tensor([[0.5000, 0.5000]], grad_fn=<AddBackward0>)
+    >>> with torch.no_grad():
+    ...     denoiser.denoised(torch.ones(1, 2), torch.ones(1), torch.zeros(1, 3))
+    tensor([[0.5000, 0.5000]])
     """
 
-    def __init__(self, n_latents, n_conditions, width=64, sigma_data=1.0):
+    def __init__(self, n_latents, n_conditions, width=64):
         super().__init__()
-        self.n_latents, self.sigma_data = n_latents, sigma_data
-        self.star = nn.Linear(n_conditions, width)
-        self.level = nn.Linear(LEVELS, width)
+
+        def layers(n_in, n_out):
+            return nn.ModuleList(nn.Linear(n_in, n_out) for _ in range(DEPTH))
+
+        self.star, self.level = nn.Linear(n_conditions, width), nn.Linear(LEVELS, width)
         self.inner = nn.Linear(n_latents, width)
-        self.shift = nn.ModuleList(nn.Linear(width, width) for _ in range(DEPTH))
-        self.scale = nn.ModuleList(nn.Linear(width, width) for _ in range(DEPTH))
-        self.up = nn.ModuleList(nn.Linear(width, width) for _ in range(DEPTH))
-        self.down = nn.ModuleList(nn.Linear(width, width) for _ in range(DEPTH))
+        self.up, self.known = layers(width, width), layers(width, 2 * width)
+        self.down = layers(width, width)
         self.outer = nn.Linear(width, n_latents)
-        for layer in (*self.scale, *self.down, self.outer):
+        for layer in (*self.known, *self.down, self.outer):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, z, sigma, conditions):
-        """Denoise.
+    def denoised(self, z, sigma, conditions):
+        """D.
 
         Parameters
         ----------
@@ -69,24 +71,107 @@ class Denoiser(nn.Module):
         -------
         Tensor of shape (n, n_latents)
         """
-        s, sigma = self.sigma_data, sigma[:, None]
-        total = (s**2 + sigma**2).sqrt()
-        found = self.inner_network(z / total, sigma, conditions)
-        return s**2 / total**2 * z + sigma * s / total * found
+        angle = torch.arctan(sigma)[:, None]
+        x = torch.cos(angle) * z
+        return torch.cos(angle) * x + torch.sin(angle) * self.found(
+            x, angle, conditions
+        )
 
-    def inner_network(self, x, sigma, conditions):
-        """F, of latents of unit variance, shape (n, n_latents)."""
-        known = self.star(conditions) + self.level(level_features(sigma))
-        known = functional.silu(known)
+    def found(self, x, angle, conditions):
+        """F.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_latents)
+            Noisy latents over √(1 + σ²).
+        angle : Tensor of shape (n, 1)
+            arctan σ.
+        conditions : Tensor of shape (n, n_conditions)
+
+        Returns
+        -------
+        Tensor of shape (n, n_latents)
+        """
+        order = torch.arange(LEVELS, dtype=angle.dtype, device=angle.device)
+        level = self.level(torch.cos(2 * order * angle))
+        known = functional.silu(self.star(conditions) + level)
         x = self.inner(x)
-        for shift, scale, up, down in zip(self.shift, self.scale, self.up, self.down):
-            hidden = up(x) * (1 + scale(known)) + shift(known)
-            x = x + down(functional.silu(hidden))
+        for up, of_known, down in zip(self.up, self.known, self.down):
+            scale, shift = of_known(known).chunk(2, dim=1)
+            x = x + down(functional.silu(up(x) * (1 + scale) + shift))
         return self.outer(x)
 
+    def forward(self, flux, draws, ivar=None):
+        """F of one draw of each star at a random noise level, and what it should be.
 
-def level_features(sigma):
-    """Cosines of the logarithm of noise levels of shape (n, 1), (n, LEVELS)."""
-    t = torch.arctan(sigma) * 2 / math.pi  # from 0 to 1
-    order = torch.arange(LEVELS, dtype=sigma.dtype, device=sigma.device)
-    return torch.cos(math.pi * order * t)
+        Parameters
+        ----------
+        flux : Tensor of shape (n, n_conditions)
+            The conditions.
+        draws : Tensor of shape (n, n_draws, n_latents)
+            Latents that the star may have.
+        ivar : Tensor, optional
+            Of no concern; batches bring it.
+
+        Returns
+        -------
+        dict
+            "found" and "wanted", (n, n_latents).
+        """
+        n, n_draws, d = draws.shape
+        which = torch.randint(n_draws, (n,), device=draws.device)
+        level = torch.randn(n, 1, device=draws.device)
+        noise = torch.randn(n, d, device=draws.device)
+        some = draws[torch.arange(n, device=draws.device), which]
+        angle = torch.arctan(torch.exp(CENTRE + SPREAD * level))
+        return self.compared(flux, some, noise, angle)
+
+    def compared(self, conditions, latents, noise, angle):
+        """F of noisy latents, and what it should be.
+
+        Parameters
+        ----------
+        conditions : Tensor of shape (n, n_conditions)
+        latents, noise : Tensor of shape (n, n_latents)
+        angle : Tensor of shape (n, 1)
+
+        Returns
+        -------
+        dict
+            "found" and "wanted", (n, n_latents).
+        """
+        sine, cosine = torch.sin(angle), torch.cos(angle)
+        found = self.found(cosine * latents + sine * noise, angle, conditions)
+        return {"found": found, "wanted": sine * latents - cosine * noise}
+
+
+class DenoisingError(nn.Module):
+    """Mean squared error of a `Denoiser`, every noise level counting alike.
+
+    ``|D − u|² / c_out²``, as Karras et al. 2022 (NeurIPS 35, table 1) weigh it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from specxfer.networks import DenoisingError
+    >>> outputs = {"found": torch.zeros(2, 3), "wanted": torch.ones(2, 3)}
+    >>> DenoisingError()(outputs, {"weight": torch.ones(2)})
+    tensor(1.)
+    """
+
+    def forward(self, outputs, targets):
+        """The loss of a batch.
+
+        Parameters
+        ----------
+        outputs : dict
+            Of a `Denoiser`.
+        targets : dict
+            "weight", (n,), of the stars.
+
+        Returns
+        -------
+        Tensor of shape ()
+        """
+        square = (outputs["found"] - outputs["wanted"]).square().mean(dim=1)
+        return weighted_mean(square, targets["weight"])
