@@ -7,7 +7,7 @@ import numpy as np
 from specxfer._exact import rowwise_matmul
 from specxfer.neural._gated_arrays import _sigmoid
 
-__all__ = ["DenoiserArrays", "Star"]
+__all__ = ["DenoiserArrays"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class DenoiserArrays:
         """Scale and shift of every block for each star, (n, 2 width) each."""
         weight, bias = self.layers["level"]
         order = np.arange(len(weight))
-        level = np.cos(2 * order * angle).astype(weight.dtype) @ weight + bias
+        level = np.cos(2 * order * angle).reshape(-1, len(order))
+        level = rowwise_matmul(level, weight) + bias
         known = silu(self._after("star", conditions) + level)
         blocks = range(len([name for name in self.layers if name.startswith("up")]))
         return [np.split(self._after(f"known.{i}", known), 2, axis=1) for i in blocks]
@@ -77,7 +78,7 @@ class DenoiserArrays:
         Parameters
         ----------
         x : ndarray of shape (n * repeats, d)
-        angle : float
+        angle : float or ndarray of shape (n, 1)
             arctan σ.
         conditions : ndarray of shape (n, m)
             Of the stars, each of which has `repeats` rows of x.

@@ -201,7 +201,7 @@ class Latents:
             some = covariance.scaled
             target[:, some] = (heard * covariance.amplitude) @ covariance.basis[some].T
         n, d = len(gram), len(self.filters)
-        eta, precision = np.empty((n, d)), np.empty((n, d, d))
+        eta, precision = np.empty((n, d)), np.empty((n, d, d), np.float32)
         read = self.whitening(covariance).read
         for i in range(n):
             root = root_of(covariance.core[i])

@@ -77,14 +77,17 @@ def dpm(found, x, levels):
     return x
 
 
-def log_density(with_slopes, u, n_steps):
+def log_density(with_slopes, x, angle, n_steps):
     """Logarithm of the density of latents, by the probability flow.
 
     Parameters
     ----------
     with_slopes : callable
         ``with_slopes(x, angle)``: F and its derivatives, (n, d, d).
-    u : ndarray of shape (n, d)
+    x : ndarray of shape (n, d)
+        Latents, or noisy ones over √(1 + σ²).
+    angle : ndarray of shape (n, 1)
+        arctan σ.
     n_steps : int
 
     Returns
@@ -96,15 +99,14 @@ def log_density(with_slopes, u, n_steps):
     Along ``dx/dθ = −F`` the density changes by ``d ln p/dθ = tr ∂F/∂x`` (Song et al.
     2021, ICLR, eq. 39; the trace is exact), and ends as N(0, 1).
     """
-    x, total = u, np.zeros(len(u))
-    levels = angles(n_steps)[::-1]
-    for here, there in zip(levels[:-1], levels[1:]):
-        step = here - there
+    total, d = np.zeros(len(x)), x.shape[1]
+    step = (angle - HALF) / n_steps
+    for i in range(n_steps):
+        here = angle - i * step
         before, slopes = with_slopes(x, here)
-        ahead, further = with_slopes(x + step * before, there)
-        total += step / 2 * np.trace(slopes + further, axis1=1, axis2=2)
+        ahead, further = with_slopes(x + step * before, here - step)
+        total += step[:, 0] / 2 * np.trace(slopes + further, axis1=1, axis2=2)
         x = x + step / 2 * (before + ahead)
-    d = u.shape[1]
     return total - 0.5 * (x**2).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
 
 

@@ -1,0 +1,215 @@
+"""`ShapeTraining`: how the distribution of a star's latents is learnt through noise."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from specxfer.networks import Denoiser, DenoisingError
+from specxfer.neural._batches import Batches
+from specxfer.neural._denoiser_arrays import DenoiserArrays
+from specxfer.neural._latents import Information
+from specxfer.neural._member_training import one_thread
+from specxfer.neural._posterior import posterior_draws
+from specxfer.neural._randomness import OwnRandomness
+from specxfer.neural._schedule import Schedule
+from specxfer.neural._shape import Shape
+from specxfer.neural._training import train
+
+__all__ = ["ShapeTraining"]
+
+CPU = torch.device("cpu")
+FIRST_WEIGHTS = 7  # key of the random numbers of initial weights
+N_DRAWS = 4  # of what each star's latents may be
+STEPS = 16  # for these
+STARS = 512  # drawn for together
+SCORED = 32  # draws by which a round is judged
+PARTS = 5  # one of which judges
+JUDGED_AT = np.arctan(np.exp(np.linspace(-2.5, 2.5, 8)))  # noise levels
+LOOK = 0.01
+
+
+@dataclass(frozen=True)
+class ShapeTraining:
+    """Learns a denoiser of latents that are only known through noise.
+
+    Parameters
+    ----------
+    settings : DiffusionTranslator
+        Whose parameters say how.
+    shape : Shape
+        Gaussian so far.
+    information : Information
+        Of the leading latents of the training stars.
+    conditions : ndarray of float32 of shape (n, n_conditions)
+    stars : ndarray of int of shape (n,)
+        The star of each row.
+    weight : ndarray of shape (n,)
+        Of the stars.
+    device : torch.device
+    seed : int
+
+    Notes
+    -----
+    By expectation and maximisation (Rozet et al. 2024, NeurIPS 37, arXiv:2405.13712):
+    draws of what each star's latents may be, given its noisy target and what has been
+    learnt so far, and a diffusion learnt from these draws, in turn. It begins with
+    Gaussian latents. A fifth of the stars are left out; of the rounds that is kept which
+    foretells their noisy targets best by the energy score, a proper one (Gneiting &
+    Raftery 2007, J. Am. Stat. Assoc. 102, 359), and none if none beats the Gaussian by
+    more than chance would.
+    """
+
+    settings: object
+    shape: Shape
+    information: Information
+    conditions: np.ndarray
+    stars: np.ndarray
+    weight: np.ndarray
+    device: torch.device
+    seed: int
+
+    def train(self):
+        """Train.
+
+        Returns
+        -------
+        shape : Shape
+        history : dict of str to ndarray
+            Of the epochs of all rounds: "round", "train_loss", "valid_loss",
+            "gaussian_loss", "seconds"; and of the rounds: "energy_gain",
+            "energy_gain_error".
+        """
+        judges = self._judges()
+        kept, histories, gains = self.shape, [], []
+        best, state = 0.0, None
+        if judges.all() or not judges.any() or not self.shape.n_leading:
+            return kept, {}
+        before = self._scores(self.shape, judges)
+        for number in range(self.settings.n_rounds):
+            draws = self._draws(state, number)
+            trained = self._trained(draws, judges, state, number)
+            state = trained.state
+            histories.append(
+                trained.history
+                | {"round": np.full(len(trained.history["epoch"]), number + 1)}
+            )
+            found = replace(self.shape, state=state)
+            gain = before - self._scores(found, judges)
+            error = gain.std() / np.sqrt(len(gain))
+            gains.append((gain.mean(), error))
+            if gain.mean() > max(best, error):
+                kept, best = found, gain.mean()
+        history = {k: np.concatenate([h[k] for h in histories]) for k in histories[0]}
+        history["energy_gain"], history["energy_gain_error"] = np.array(gains).T
+        return kept, history
+
+    def _judges(self):
+        """Stars that are left out, as a mask of rows."""
+        names = np.unique(self.stars)
+        rng = np.random.default_rng(self.seed)
+        chosen = rng.permutation(names)[: len(names) // PARTS]
+        return np.isin(self.stars, chosen)
+
+    def _draws(self, state, number):
+        """What latents may be, (n, N_DRAWS, d), by the last round."""
+        network = None if state is None else DenoiserArrays.of(state)
+        n, d = self.information.eta.shape
+        draws = np.empty((n, N_DRAWS, d), np.float32)
+        for start in range(0, n, STARS):
+            rows = slice(start, start + STARS)
+            told, slopes = self.conditions[rows], None
+            if network is not None and network.trained:
+
+                def slopes(x, angle, told=told):
+                    return network.jacobian(x, angle, told, N_DRAWS)
+
+            rng = np.random.default_rng([self.seed, number, start])
+            some = self.information[rows]
+            draws[rows] = posterior_draws(slopes, some, N_DRAWS, STEPS, rng)
+        return draws
+
+    def _trained(self, draws, judges, state, number):
+        settings, folder = self.settings, self.settings.checkpoint_dir
+        with OwnRandomness(self.seed, CPU) as own:
+            own.reseed(FIRST_WEIGHTS)
+            d, m = self.shape.n_leading, self.shape.n_conditions
+            network = Denoiser(d, m, settings.shape_width)
+        if state is not None:
+            network.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
+        batches = Batches(
+            self.conditions,
+            None,
+            mean_in=np.zeros(self.conditions.shape[1]),
+            rows=~judges,
+            inputs={"draws": draws},
+            targets={"weight": self.weight},
+            batch_size=settings.batch_size,
+            random_state=self.seed + number,
+            device=self.device,
+        )
+        with one_thread(True):
+            return train(
+                network.to(self.device),
+                DenoisingError(),
+                batches,
+                settings=Schedule(
+                    max_epochs=settings.shape_epochs,
+                    learning_rate=settings.shape_rate,
+                    weight_decay=LOOK,
+                    patience=settings.patience,
+                    watch="valid_loss",
+                ),
+                random_state=self.seed + number,
+                verbose=settings.verbose,
+                checkpoint_dir=(
+                    None if folder is None else Path(folder) / f"shape-{number + 1}"
+                ),
+                device=self.device,
+                monitor=self._monitor(draws, judges),
+            )
+
+    def _monitor(self, draws, judges):
+        """Loss of an epoch on stars left out, and what it is of Gaussian latents."""
+        told = torch.tensor(self.conditions[judges], device=self.device)
+        latents = torch.tensor(draws[judges], device=self.device)
+        weight = torch.tensor(self.weight[judges], device=self.device)
+        generator = torch.Generator().manual_seed(self.seed % 2**63)
+        n, _, d = latents.shape
+        noise = torch.randn(len(JUDGED_AT), n, d, generator=generator)
+        noise = noise.to(self.device)
+        error = DenoisingError()
+
+        def judged(network):
+            losses = []
+            for i, level in enumerate(JUDGED_AT.tolist()):
+                angle = torch.full((n, 1), level, device=self.device)
+                some = latents[:, i % N_DRAWS]
+                with torch.no_grad():
+                    out = network.compared(told, some, noise[i], angle)
+                    zero = {**out, "found": torch.zeros_like(out["found"])}
+                    targets = {"weight": weight}
+                    losses.append((error(out, targets), error(zero, targets)))
+            found, gaussian = np.mean([[float(a) for a in p] for p in losses], axis=0)
+            return {"valid_loss": found, "gaussian_loss": gaussian}
+
+        return judged
+
+    def _scores(self, shape, judges):
+        """Energy score of the noisy latents of each star left out, (n,).
+
+        In units of their noise: of ``Λ^½ u + ε``, which ``Λ^-½ η`` is one of.
+        """
+        information, told = self.information[judges], self.conditions[judges]
+        n, d = information.eta.shape
+        rng = np.random.default_rng([self.seed, self.settings.n_rounds])
+        noise, blur = rng.standard_normal((2, n, SCORED, d))
+        u = shape.drawn(noise, told, STEPS, "heun").astype(float)
+        values, vectors = np.linalg.eigh(information.precision)
+        root = np.sqrt(np.maximum(values, 1e-9))
+        seen = np.einsum("nij,ni->nj", vectors, information.eta) / root
+        drawn = u @ (vectors * root[:, None]) + blur
+        apart = np.linalg.norm(drawn - seen[:, None], axis=2).mean(axis=1)
+        one, other = np.split(drawn, 2, axis=1)
+        return apart - np.linalg.norm(one - other, axis=2).mean(axis=1) / 2
