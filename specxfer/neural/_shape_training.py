@@ -21,13 +21,14 @@ __all__ = ["ShapeTraining"]
 
 CPU = torch.device("cpu")
 FIRST_WEIGHTS = 7  # key of the random numbers of initial weights
-N_DRAWS = 4  # of what each star's latents may be
-STEPS = 16  # for these
-STARS = 512  # drawn for together
-SCORED = 32  # draws by which a round is judged
+N_DRAWS = 2  # of what each star's latents may be
+STEPS = 10  # for these
+STARS = 1024  # drawn for together
+SCORED = 64  # draws by which a round is judged
+LEAST = 1e-6  # information on a latent, beside the prior's 1
 PARTS = 5  # one of which judges
 JUDGED_AT = np.arctan(np.exp(np.linspace(-2.5, 2.5, 8)))  # noise levels
-LOOK = 0.01
+DECAY = 0.01
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class ShapeTraining:
                 settings=Schedule(
                     max_epochs=settings.shape_epochs,
                     learning_rate=settings.shape_rate,
-                    weight_decay=LOOK,
+                    weight_decay=DECAY,
                     patience=settings.patience,
                     watch="valid_loss",
                 ),
@@ -199,17 +200,17 @@ class ShapeTraining:
     def _scores(self, shape, judges):
         """Energy score of the noisy latents of each star left out, (n,).
 
-        In units of their noise: of ``Λ^½ u + ε``, which ``Λ^-½ η`` is one of.
+        Each latent in units of what it and the noise in it are expected to spread by.
         """
         information, told = self.information[judges], self.conditions[judges]
         n, d = information.eta.shape
         rng = np.random.default_rng([self.seed, self.settings.n_rounds])
-        noise, blur = rng.standard_normal((2, n, SCORED, d))
-        u = shape.drawn(noise, told, STEPS, "heun").astype(float)
-        values, vectors = np.linalg.eigh(information.precision)
-        root = np.sqrt(np.maximum(values, 1e-9))
-        seen = np.einsum("nij,ni->nj", vectors, information.eta) / root
-        drawn = u @ (vectors * root[:, None]) + blur
-        apart = np.linalg.norm(drawn - seen[:, None], axis=2).mean(axis=1)
+        white, blur = rng.standard_normal((2, n, SCORED, d))
+        u = shape.drawn(white, told, STEPS, "heun").astype(float)
+        noise = np.linalg.inv(information.precision + LEAST * np.eye(d))
+        unit = np.sqrt(1 + noise[:, range(d), range(d)])[:, None]
+        seen = (noise @ information.eta[:, :, None]).transpose(0, 2, 1) / unit
+        drawn = (u + blur @ np.linalg.cholesky(noise).transpose(0, 2, 1)) / unit
+        apart = np.linalg.norm(drawn - seen, axis=2).mean(axis=1)
         one, other = np.split(drawn, 2, axis=1)
         return apart - np.linalg.norm(one - other, axis=2).mean(axis=1) / 2
