@@ -207,7 +207,10 @@ class Latents:
             root = root_of(covariance.core[i])
             inner = root.T @ gram[i] @ root + np.eye(len(root))
             right = root.T @ np.column_stack([read[i].T, target[i]])
-            posterior = read[i] @ root @ np.linalg.solve(inner, right)
+            prior = read[i] @ root
+            posterior = prior @ np.linalg.solve(inner, right)
+            # where latents depend on each other, nothing is seen of what is missing
+            posterior[:, :-1] += np.eye(d) - prior @ prior.T
             inverse = np.linalg.inv(posterior[:, :-1])
             eta[i] = inverse @ posterior[:, -1]
             precision[i] = (inverse + inverse.T) / 2 - np.eye(d)

@@ -85,10 +85,11 @@ class ShapeTraining:
         judges = self._judges()
         kept, histories, gains = self.shape, [], []
         best, state = 0.0, None
-        if judges.all() or not judges.any() or not self.shape.n_leading:
+        rounds, d = self.settings.n_rounds, self.shape.n_leading
+        if not (rounds and d and judges.any()):
             return kept, {}
         before = self._scores(self.shape, judges)
-        for number in range(self.settings.n_rounds):
+        for number in range(rounds):
             draws = self._draws(state, number)
             trained = self._trained(draws, judges, state, number)
             state = trained.state
