@@ -209,10 +209,10 @@ def main(data, fold, n_train, keep):
     model = models["DiffusionTranslator"]
     history = model.shape_history_
     print(
-        "gain in energy score of noisy targets left out, by round:",
-        np.round(history["energy_gain"], 3),
+        "gain in the logarithmic score of training stars left out, by round:",
+        np.round(history["score_gain"], 3),
         "±",
-        np.round(history["energy_gain_error"], 3),
+        np.round(history["score_gain_error"], 3),
     )
     errors = {
         name: task.judged(models[name], 0.0, False)

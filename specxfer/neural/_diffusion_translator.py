@@ -80,9 +80,8 @@ class DiffusionTranslator(ComponentTranslator):
     ----------
     shape_history_ : dict of str to ndarray
         Of the epochs of all rounds: "round", "train_loss", "valid_loss" and, of
-        Gaussian latents, "gaussian_loss"; of the rounds "energy_gain", by how much the
-        energy score of the noisy targets of stars left out is less than that of
-        Gaussian latents, and "energy_gain_error".
+        Gaussian latents, "gaussian_loss"; of the rounds "score_gain", by how much the
+        logarithmic score of stars left out is better than that of Gaussian latents, and "score_gain_error".
     shape_trained_ : bool
         Whether the diffusion proved better than Gaussian latents, and is used.
     base_, share_, history_, best_epoch_, stopped_, number_format_

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 
 from specxfer.networks import Denoiser, DenoisingError
 from specxfer.neural._batches import Batches
@@ -24,11 +25,13 @@ FIRST_WEIGHTS = 7  # key of the random numbers of initial weights
 N_DRAWS = 2  # of what each star's latents may be
 STEPS = 10  # for these
 STARS = 1024  # drawn for together
-SCORED = 64  # draws by which a round is judged
+SCORED = 128  # draws by which a round is judged
+KERNEL = 0.15  # blur of latents that are better known than that
 LEAST = 1e-6  # information on a latent, beside the prior's 1
 PARTS = 5  # one of which judges
 JUDGED_AT = np.arctan(np.exp(np.linspace(-2.5, 2.5, 8)))  # noise levels
 DECAY = 0.01
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ class ShapeTraining:
     draws of what each star's latents may be, given its noisy target and what has been
     learnt so far, and a diffusion learnt from these draws, in turn. It begins with
     Gaussian latents. A fifth of the stars are left out; of the rounds that is kept which
-    foretells their noisy targets best by the energy score, a proper one (Gneiting &
-    Raftery 2007, J. Am. Stat. Assoc. 102, 359), and none if none beats the Gaussian by
-    more than chance would.
+    foretells their noisy latents best, each by itself, by the logarithmic score, a
+    proper one (Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102, 359), and none if none
+    beats the Gaussian by more than its standard error.
     """
 
     settings: object
@@ -79,8 +82,8 @@ class ShapeTraining:
         shape : Shape
         history : dict of str to ndarray
             Of the epochs of all rounds: "round", "train_loss", "valid_loss",
-            "gaussian_loss", "seconds"; and of the rounds: "energy_gain",
-            "energy_gain_error".
+            "gaussian_loss", "seconds"; and of the rounds: "score_gain",
+            "score_gain_error".
         """
         judges = self._judges()
         kept, histories, gains = self.shape, [], []
@@ -98,13 +101,13 @@ class ShapeTraining:
                 | {"round": np.full(len(trained.history["epoch"]), number + 1)}
             )
             found = replace(self.shape, state=state)
-            gain = before - self._scores(found, judges)
+            gain = self._scores(found, judges) - before
             error = gain.std() / np.sqrt(len(gain))
             gains.append((gain.mean(), error))
             if gain.mean() > max(best, error):
                 kept, best = found, gain.mean()
         history = {k: np.concatenate([h[k] for h in histories]) for k in histories[0]}
-        history["energy_gain"], history["energy_gain_error"] = np.array(gains).T
+        history["score_gain"], history["score_gain_error"] = np.array(gains).T
         return kept, history
 
     def _judges(self):
@@ -147,7 +150,7 @@ class ShapeTraining:
             rows=~judges,
             inputs={"draws": draws},
             targets={"weight": self.weight},
-            batch_size=settings.batch_size,
+            batch_size=BATCH,
             random_state=self.seed + number,
             device=self.device,
         )
@@ -160,7 +163,7 @@ class ShapeTraining:
                     max_epochs=settings.shape_epochs,
                     learning_rate=settings.shape_rate,
                     weight_decay=DECAY,
-                    patience=settings.patience,
+                    patience=None,
                     watch="valid_loss",
                 ),
                 random_state=self.seed + number,
@@ -199,19 +202,20 @@ class ShapeTraining:
         return judged
 
     def _scores(self, shape, judges):
-        """Energy score of the noisy latents of each star left out, (n,).
+        """Logarithmic score of the noisy latents of each star left out, (n,).
 
-        Each latent in units of what it and the noise in it are expected to spread by.
+        Summed over latents, each by itself, of which draws are blurred by its noise, or
+        by `KERNEL` and the observed latent as well where it has less.
         """
         information, told = self.information[judges], self.conditions[judges]
         n, d = information.eta.shape
         rng = np.random.default_rng([self.seed, self.settings.n_rounds])
-        white, blur = rng.standard_normal((2, n, SCORED, d))
+        white, more = rng.standard_normal((n, SCORED, d)), rng.standard_normal((n, d))
         u = shape.drawn(white, told, STEPS, "heun").astype(float)
         noise = np.linalg.inv(information.precision + LEAST * np.eye(d))
-        unit = np.sqrt(1 + noise[:, range(d), range(d)])[:, None]
-        seen = (noise @ information.eta[:, :, None]).transpose(0, 2, 1) / unit
-        drawn = (u + blur @ np.linalg.cholesky(noise).transpose(0, 2, 1)) / unit
-        apart = np.linalg.norm(drawn - seen, axis=2).mean(axis=1)
-        one, other = np.split(drawn, 2, axis=1)
-        return apart - np.linalg.norm(one - other, axis=2).mean(axis=1) / 2
+        seen = (noise @ information.eta[:, :, None])[:, :, 0]
+        own = noise[:, range(d), range(d)]
+        variance = np.maximum(own, KERNEL**2)
+        seen += np.sqrt(variance - own) * more
+        square = (u - seen[:, None]) ** 2 / variance[:, None]
+        return (logsumexp(-square / 2, axis=1) - np.log(variance) / 2).sum(axis=1)
