@@ -19,6 +19,7 @@ STEPS = 8  # for moments
 DENSITY_STEPS = 40
 STARS = 64  # whose points are moved together
 BLOCK = 512
+FAINT = 1e-8  # variance of a latent that is known as well as can be
 ENOUGH = 4000  # stars that are enough for a covariance
 
 
@@ -94,10 +95,13 @@ class Shape:
             eta = information.eta[rows] @ self.turn
             precision = self.turn.T @ information.precision[rows] @ self.turn
             mean, covariance = given_gaussian(Information(eta, precision))
-            inverse = np.linalg.inv(covariance[:, :d, :d])
-            found.eta[rows] = (inverse @ mean[:, :d, None])[:, :, 0]
-            inverse += inverse.transpose(0, 2, 1)
-            found.precision[rows] = inverse / 2 - np.eye(d)
+            # in the directions of the posterior, whose variances are 1 at most
+            values, vectors = np.linalg.eigh(covariance[:, :d, :d])
+            values = np.clip(values, FAINT, 1)[:, None]
+            turned = vectors.transpose(0, 2, 1) @ mean[:, :d, None]
+            found.eta[rows] = (vectors / values @ turned)[:, :, 0]
+            more = vectors * (1 / values - 1)
+            found.precision[rows] = more @ vectors.transpose(0, 2, 1)
         return found
 
     def conditions(self, features):

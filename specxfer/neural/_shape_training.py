@@ -31,7 +31,8 @@ LEAST = 1e-6  # information on a latent, beside the prior's 1
 PARTS = 5  # one of which judges
 JUDGED_AT = np.arctan(np.exp(np.linspace(-2.5, 2.5, 8)))  # noise levels
 DECAY = 0.01
-BATCH = 64
+BATCHES = 64  # an epoch, unless they would be too small or large
+BATCH = 16, 64
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class ShapeTraining:
             rows=~judges,
             inputs={"draws": draws},
             targets={"weight": self.weight},
-            batch_size=BATCH,
+            batch_size=int(np.clip(len(judges) // BATCHES, *BATCH)),
             random_state=self.seed + number,
             device=self.device,
         )

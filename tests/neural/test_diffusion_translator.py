@@ -18,7 +18,9 @@ P, Q, NOISE = 40, 30, 0.02
 ONE, OTHER = np.r_[4:9], np.r_[19:24]  # pixels of two lines of one element
 LINES = [(5003.5, 5008.5), (5018.5, 5023.5)]
 QUICK = {
-    "n_components": 4,
+    "n_components": 3,
+    "n_members": 2,
+    "n_factors": 6,
     "max_epochs": 10,
     "width": 16,
     "n_rounds": 1,
@@ -59,17 +61,18 @@ def world(rng, n, rich=0.25, masked=0.0, noise=NOISE):
     return X, Y, truth
 
 
-def depth(flux):
-    """Of both lines together."""
-    return 1 - flux[..., np.r_[ONE, OTHER]].mean(axis=-1)
+def deeper(model, X, flux):
+    """By how much both lines are deeper than predicted."""
+    left = model.predict(X) - flux
+    return left[..., np.r_[ONE, OTHER]].mean(axis=-1)
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    X, Y, truth = world(np.random.default_rng(1), 1600, masked=0.02)
-    settings = QUICK | {"n_rounds": 3, "shape_epochs": 60, "max_epochs": 30}
-    model = DiffusionTranslator(**settings, lines=LINES, shape_rate=5e-3)
-    return model.fit(X[:1300], Y[:1300]), X[1300:], Y[1300:], truth[1300:]
+    X, Y, truth = world(np.random.default_rng(1), 1000, masked=0.02)
+    settings = QUICK | {"n_rounds": 2, "shape_epochs": 50, "shape_width": 32}
+    model = DiffusionTranslator(**settings, lines=LINES)
+    return model.fit(X[:700], Y[:700]), X[700:], Y[700:], truth[700:]
 
 
 def test_user_code(fitted):
@@ -89,8 +92,8 @@ def test_two_kinds_of_star_are_recovered_through_noise(fitted):
     """What noise does not show in one star the draws know of all: two groups."""
     model, X, Y, truth = fitted
     assert model.shape_trained_
-    draws = depth(model.sample(X, 100, random_state=0) - model.predict(X))
-    true = depth(truth - model.predict(X))
+    draws = deeper(model, X, model.sample(X, 100, random_state=0))
+    true = deeper(model, X, truth)
     np.testing.assert_allclose(draws.std(), true.std(), rtol=0.1)
     skew = [np.mean((d / d.std()) ** 3) for d in (draws.ravel(), true)]
     assert skew[1] > 0.8  # a Gaussian has 0
@@ -161,12 +164,10 @@ def test_solvers_and_steps_agree(fitted, how):
 
 
 def test_gaussian_truth_gives_gaussian_draws(rng):
-    X, Y, truth = world(rng, 1100, rich=0.0)
-    settings = QUICK | {"n_rounds": 2, "shape_epochs": 20}
-    model = DiffusionTranslator(**settings, lines=LINES).fit(X[:800], Y[:800])
-    draws = depth(model.sample(X[800:], 60, random_state=0))
-    draws -= depth(model.predict(X[800:]))
-    left = depth(truth[800:] - model.predict(X[800:]))
+    X, Y, truth = world(rng, 800, rich=0.0)
+    model = DiffusionTranslator(**QUICK, lines=LINES).fit(X[:500], Y[:500])
+    draws = deeper(model, X[500:], model.sample(X[500:], 60, random_state=0))
+    left = deeper(model, X[500:], truth[500:])
     np.testing.assert_allclose(draws.std(), left.std(), rtol=0.2)
     assert abs(np.mean((draws / draws.std()) ** 3)) < 0.2
 
@@ -211,7 +212,7 @@ def test_a_diffusion_that_proves_nothing_is_not_used(rng):
     X, Y, _ = world(rng, 200)
     model = DiffusionTranslator(**QUICK | {"shape_rate": 0.0}).fit(X, Y)
     assert not model.shape_trained_
-    cnn = CNNTranslator(4, max_epochs=10, width=16, device="cpu").fit(X, Y)
+    cnn = CNNTranslator(3, n_members=2, n_factors=6, max_epochs=10, width=16).fit(X, Y)
     np.testing.assert_array_equal(model.predict(X), cnn.predict(X))
 
 
@@ -227,7 +228,8 @@ def test_at_other_resolving_powers(rng):
 
 def test_same_seed_same_bits_and_small_pickles(rng):
     X, Y, _ = world(rng, 200)
-    models = [DiffusionTranslator(**QUICK, lines=LINES).fit(X, Y) for _ in range(2)]
+    settings = QUICK | {"max_epochs": 2, "shape_epochs": 2, "lines": LINES}
+    models = [DiffusionTranslator(**settings).fit(X, Y) for _ in range(2)]
     first, second = (m.sample(X, 2, random_state=0) for m in models)
     assert (first == second).all()
     data = pickle.dumps(models[0])
