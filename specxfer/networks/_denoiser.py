@@ -1,6 +1,6 @@
 """`Denoiser`: what noisy latents were, given what is known of the star."""
 
-
+import math
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from specxfer.networks._losses import weighted_mean
 DEPTH = 2  # residual blocks
 LEVELS = 8  # cosines of the noise level
 CENTRE, SPREAD = -0.4, 1.4  # of ln σ in training
+BLIND = 0.1  # of the stars σ is infinite: what is learnt is the mean
 
 
 class Denoiser(nn.Module):
@@ -124,6 +125,8 @@ class Denoiser(nn.Module):
         noise = torch.randn(n, d, device=draws.device)
         some = draws[torch.arange(n, device=draws.device), which]
         angle = torch.arctan(torch.exp(CENTRE + SPREAD * level))
+        blind = torch.rand(n, 1, device=draws.device) < BLIND
+        angle = torch.where(blind, math.pi / 2, angle)
         return self.compared(flux, some, noise, angle)
 
     def compared(self, conditions, latents, noise, angle):

@@ -114,7 +114,8 @@ class DiffusionTranslator(ComponentTranslator):
     The noise of the targets is taken out by expectation and maximisation (Rozet et al.
     2024, NeurIPS 37): the diffusion learns from draws of what each star's latents may
     have been, given its noisy target and what was learnt before. Residuals are those
-    of stars left out.
+    of stars left out. Where targets come without their noise it cannot be taken out,
+    and draws are Gaussian, as those of `CNNTranslator`.
 
     References
     ----------
@@ -124,6 +125,7 @@ class DiffusionTranslator(ComponentTranslator):
     Examples
     --------
     >>> import numpy as np
+    >>> from specxfer import Spectra
     >>> from specxfer.neural import DiffusionTranslator
     >>> rng = np.random.default_rng(0)
     >>> strength = rng.normal(0, 0.5, (300, 2))
@@ -131,7 +133,8 @@ class DiffusionTranslator(ComponentTranslator):
     >>> X += rng.normal(0, 0.002, X.shape)
     >>> y = 0.7 - 0.1 * strength @ [[1, 1, 0], [0, 1, 1]]
     >>> y += rng.normal(0, 0.01, y.shape)
-    >>> model = DiffusionTranslator(max_epochs=20, shape_epochs=5).fit(X, y)
+    >>> y = Spectra(y, np.full(y.shape, 1e4), wave=[5000.0, 5001, 5002], medium="air")
+    >>> model = DiffusionTranslator(max_epochs=20, n_rounds=1, shape_epochs=5).fit(X, y)
     >>> model.sample(X[:3], n_samples=100, random_state=0).shape
     (100, 3, 3)
     """
@@ -249,6 +252,9 @@ class DiffusionTranslator(ComponentTranslator):
 
     def _fit_shape(self, X, y, weight, features, mean, stars, device, seed):
         """Learn the distribution of latents; features and means are of stars left out."""
+        self._shape, self.shape_history_ = None, {}
+        if not y.has_noise:
+            return self
         at = slice(None, None, -(-len(X) // SAMPLE))
         latents = Latents.of(
             self._errors(X[at], mean[at]),
@@ -256,7 +262,6 @@ class DiffusionTranslator(ComponentTranslator):
             LATENTS,
             self._pixels_of_lines(y),
         )
-        self._shape, self.shape_history_ = None, {}
         if len(latents.filters):
             information = self._information(latents, X, y, mean, stars, weight)
             sizes = self.n_latents, min(self.n_conditions, features.shape[1])

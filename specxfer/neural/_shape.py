@@ -1,6 +1,6 @@
 """`Shape`: how the latents of stars are distributed, given their source spectra."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,8 @@ DENSITY_STEPS = 40
 STARS = 64  # whose points are moved together
 BLOCK = 512
 FAINT = 1e-8  # variance of a latent that is known as well as can be
+PRIOR = 500
+WIDENED = 0.5, 2.0  # square of the spread, at least and at most
 ENOUGH = 4000  # stars that are enough for a covariance
 
 
@@ -42,6 +44,8 @@ class Shape:
         Features of a star that the denoiser is told, the leading ones.
     state : dict of ndarray, optional
         Weights of the denoiser.
+    spread : float, default=1.0
+        By what draws are taken further from their mean than the denoiser puts them.
     """
 
     latents: Latents
@@ -50,6 +54,7 @@ class Shape:
     n_leading: int
     n_conditions: int
     state: dict | None = None
+    spread: float = 1.0
 
     @classmethod
     def of(cls, latents, information, weight, n_leading, n_conditions):
@@ -151,6 +156,9 @@ class Shape:
 
             x = noise[rows].reshape(-1, d).astype(np.float32)
             out[rows] = solve(found, x, n_steps, solver).reshape(-1, n_draws, d)
+        if self.spread != 1:
+            mean = self.mean(conditions)[:, None]
+            out = mean + np.float32(self.spread) * (out - mean)
         return out
 
     def mean(self, conditions):
@@ -193,6 +201,39 @@ class Shape:
             found[rows, :d, :d] = w.transpose(0, 2, 1) @ w / w.shape[1]
         return found
 
+    def widened(self, information, conditions, n_draws=128, seed=0):
+        """With the spread that noisy latents of other stars call for.
+
+        Parameters
+        ----------
+        information : Information
+            Of the leading w, of stars that the denoiser has not seen.
+        conditions : ndarray of shape (n, n_conditions)
+        n_draws : int, default=128
+        seed : int, default=0
+
+        Returns
+        -------
+        Shape
+
+        Notes
+        -----
+        ``spread² = Σ g (r² − n) / Σ g v`` over stars and latents, with what is left r of
+        the mean, its noise n, the variance v of the draws and ``g = (v + n)⁻²``; as if
+        `PRIOR` more stars had been seen for which it is 1.
+        """
+        n, d = information.eta.shape
+        noise = np.linalg.inv(information.precision + FAINT * np.eye(d))
+        seen = (noise @ information.eta[:, :, None])[:, :, 0]
+        noise = noise[:, range(d), range(d)]
+        white = np.random.default_rng(seed).standard_normal((n, n_draws, d))
+        variance = self.drawn(white, conditions, STEPS, "heun").var(axis=1, dtype=float)
+        weight = 1 / (variance + noise) ** 2
+        square = (seen - self.mean(conditions)) ** 2 - noise
+        found = (weight * square).sum() / (weight * variance).sum()
+        found = (n * found + PRIOR) / (n + PRIOR)
+        return replace(self, spread=float(np.sqrt(np.clip(found, *WIDENED))))
+
     def log_density(self, information, conditions):
         """Log-density of the leading w that spectra show, (n,).
 
@@ -210,6 +251,8 @@ class Shape:
         noise = np.linalg.inv(information.precision + 1e-9 * np.eye(d))
         w = (noise @ information.eta[:, :, None])[:, :, 0]
         level = np.sqrt(noise[:, range(d), range(d)].mean(axis=1, keepdims=True))
+        mean = self.mean(conditions)
+        w, level = mean + (w - mean) / self.spread, level / self.spread
         angle = np.arctan(level)
 
         def with_slopes(x, angle):
@@ -220,7 +263,7 @@ class Shape:
 
         cosine = np.cos(angle)
         found = log_density(with_slopes, cosine * w, angle, DENSITY_STEPS)
-        return found + d * np.log(cosine[:, 0])
+        return found + d * np.log(cosine[:, 0] / self.spread)
 
 
 def covariance_root(information, weight, rounds=20):

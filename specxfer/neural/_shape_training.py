@@ -107,6 +107,9 @@ class ShapeTraining:
             gains.append((gain.mean(), error))
             if gain.mean() > max(best, error):
                 kept, best = found, gain.mean()
+        if kept.trained:
+            judged = self.information[judges], self.conditions[judges]
+            kept = kept.widened(*judged, SCORED, self.seed)
         history = {k: np.concatenate([h[k] for h in histories]) for k in histories[0]}
         history["score_gain"], history["score_gain_error"] = np.array(gains).T
         return kept, history
