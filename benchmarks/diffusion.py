@@ -30,6 +30,7 @@ import os
 import pickle
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def ddpm(rng):
     """Ancestral sampling (Ho et al. 2020, NeurIPS 33), on the levels it is given."""
 
     def sample(found, x, levels):
-        for here, there in zip(levels[:-1], levels[1:]):
+        for here, there in pairwise(levels):
             clean = np.cos(here) * x + np.sin(here) * found(x, here)
             if there == 0:
                 return clean.astype("f4")

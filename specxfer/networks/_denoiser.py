@@ -19,9 +19,9 @@ class Denoiser(nn.Module):
 
     Of latents with unit variance ``D(z, σ, h) = c_skip z + c_out F(c_in z, σ, h)`` with
     ``c_skip = 1 / (1 + σ²)``, ``c_out = σ / √(1 + σ²)`` and ``c_in = 1 / √(1 + σ²)``
-    (Karras et al. 2022, table 1). F is a residual network whose hidden units are shifted
-    and scaled by star and noise level; before training it is 0, and D what it should
-    be of latents that are N(0, 1).
+    (Karras et al. 2022, table 1). F is a residual network whose hidden units are
+    shifted and scaled by star and noise level; before training it is 0, and D what it
+    should be of latents that are N(0, 1).
 
     Parameters
     ----------
@@ -161,6 +161,9 @@ class DenoisingError(nn.Module):
     >>> DenoisingError()(outputs, {"weight": torch.ones(2)})
     tensor(1.)
     """
+
+    def __init__(self):
+        super().__init__()
 
     def forward(self, outputs, targets):
         """The loss of a batch.

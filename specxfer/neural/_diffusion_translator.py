@@ -80,8 +80,9 @@ class DiffusionTranslator(ComponentTranslator):
     ----------
     shape_history_ : dict of str to ndarray
         Of the epochs of all rounds: "round", "train_loss", "valid_loss" and, of
-        Gaussian latents, "gaussian_loss"; of the rounds "score_gain", by how much the
-        logarithmic score of stars left out is better than that of Gaussian latents, and "score_gain_error".
+        Gaussian latents, "gaussian_loss"; of the rounds "score_gain", by how much
+        the logarithmic score of the noisy latents of stars left out is better than that
+        of Gaussian latents, a star, and "score_gain_error".
     shape_trained_ : bool
         Whether the diffusion proved better than Gaussian latents, and is used.
     base_, share_, history_, best_epoch_, stopped_, number_format_
@@ -104,9 +105,9 @@ class DiffusionTranslator(ComponentTranslator):
     -----
     Latents are sums over the residual's pixels: leading directions of the predictive
     covariance in units of the targets' noise, and one for each of `lines`. They are
-    whitened by the star's own predictive covariance, so that giants and dwarfs, good and
-    poor source spectra are alike as far as Gaussians can be; their joint covariance is
-    then found by expectation and maximisation. Those that the targets tell most of
+    whitened by the star's own predictive covariance, so that giants and dwarfs, good
+    and poor source spectra are alike as far as Gaussians can be; their joint covariance
+    is then found by expectation and maximisation. Those that the targets tell most of
     follow the diffusion, in the formulation of Karras et al. 2022 (NeurIPS 35).
     Before training it is the Gaussian, and if stars left out do not prove it
     better it stays that.
@@ -251,7 +252,7 @@ class DiffusionTranslator(ComponentTranslator):
         return mean
 
     def _fit_shape(self, X, y, weight, features, mean, stars, device, seed):
-        """Learn the distribution of latents; features and means are of stars left out."""
+        """Learn how latents are distributed; features and means are left-out ones."""
         self._shape, self.shape_history_ = None, {}
         if not y.has_noise:
             return self
@@ -443,9 +444,9 @@ class DiffusionTranslator(ComponentTranslator):
         Returns
         -------
         LineIntervals
-            ``flux`` (mean over the window) and ``ew`` (mÅ), each of shape (3, n_spectra,
-            m): lower end, median, upper end; ``correlation`` of the equivalent widths,
-            (n_spectra, m, m).
+            ``flux`` (mean over the window) and ``ew`` (mÅ), each of shape
+            (3, n_spectra, m): lower end, median, upper end; ``correlation`` of the
+            equivalent widths, (n_spectra, m, m).
 
         Raises
         ------

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from specxfer._denoise import _along
-from specxfer._exact import rowwise_matmul
 from specxfer.covariance import LowRankCovariance
 from specxfer.neural._latents import Whitening, root_of
 from specxfer.neural._shape import Shape
@@ -100,17 +99,18 @@ class Drawing:
         ndarray of shape (n_draws, n_pixels)
         """
         covariance, n_draws = self.covariance, z.shape[1]
-        scaled, basis = covariance.scaled, covariance.basis
-        _, line = np.unique(covariance.line, return_inverse=True)
+        shares = covariance.line is not None and covariance.line_std.any()
+        if shares:
+            _, line = np.unique(covariance.line, return_inverse=True)
         for i, rng in enumerate(rngs):
             flux = self.flux[i] + self._along(z[i], i)
             flux = flux if change is None else change(flux, i)
-            if covariance.line is not None and covariance.line_std.any():
+            if shares:
                 own = rng.standard_normal((n_draws, line.max() + 1), np.float32)
                 flux += own[:, line] * (covariance.amplitude[i] * covariance.line_std)
             alone = covariance.diagonal[i if covariance.diagonal.ndim == 2 else ...]
             if alone.any():
-                own = rng.standard_normal((n_draws, basis.shape[1]), np.float32)
+                own = rng.standard_normal((n_draws, len(alone)), np.float32)
                 own *= np.sqrt(alone)
                 flux += own
             yield flux

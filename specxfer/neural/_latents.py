@@ -1,4 +1,4 @@
-"""`Latents`: a few numbers of each star's residual, of unit variance if all is right."""
+"""`Latents`: a few numbers of each star's residual, of unit variance."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -190,8 +190,8 @@ class Latents:
         -----
         With ``P = (C⁻¹ + AWAᵀ)⁻¹``, the coefficients' posterior covariance under their
         Gaussian prior (Woodbury 1950), the latents' is ``V = B P Bᵀ`` and their mean
-        ``m = B P A W left``; what the spectrum alone says is that less the prior N(0, 1):
-        ``Λ = V⁻¹ − 1``, ``η = V⁻¹ m``.
+        ``m = B P A W left``; what the spectrum alone says is that less the prior
+        N(0, 1): ``Λ = V⁻¹ − 1``, ``η = V⁻¹ m``.
         """
         weights = weights_of(covariance, ivar)
         gram = grams(covariance, weights, len(self.own))

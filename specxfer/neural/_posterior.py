@@ -1,5 +1,7 @@
 """What observed spectra leave open of latents whose prior is a diffusion's."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -51,10 +53,10 @@ def posterior_draws(with_slopes, information, n_draws, n_steps, rng):
 
     Notes
     -----
-    At noise level σ the latents have, under the diffusion, the mean D and the covariance
-    ``V = σ² ∂D/∂z``; given ``exp(ηᵀu − uᵀΛu / 2)`` as well, and as if they were
-    Gaussian, the mean ``D + V (1 + ΛV)⁻¹ (η − ΛD)`` (moment matching: Rozet et al. 2024,
-    NeurIPS 37, eq. 14 to 19). For Gaussian latents that is exact.
+    At noise level σ the latents have, under the diffusion, the mean D and the
+    covariance ``V = σ² ∂D/∂z``; given ``exp(ηᵀu − uᵀΛu / 2)`` as well, and as if they
+    were Gaussian, the mean ``D + V (1 + ΛV)⁻¹ (η − ΛD)`` (moment matching: Rozet et al.
+    2024, NeurIPS 37). For Gaussian latents that is exact.
     """
     n, d = information.eta.shape
     if with_slopes is None:
@@ -85,7 +87,7 @@ def posterior_draws(with_slopes, information, n_draws, n_steps, rng):
         return (posterior(x, angle) - np.cos(angle) * x) / np.sin(angle)
 
     before = found(x, levels[0])
-    for here, there in zip(levels[:-1], levels[1:]):
+    for here, there in pairwise(levels):
         step = here - there
         ahead = found(x + step * before, there)
         x = x + step / 2 * (before + ahead)

@@ -1,5 +1,7 @@
 """Samplers of a diffusion: from noise to latents, and back with their density."""
 
+from itertools import pairwise
+
 import numpy as np
 
 __all__ = ["SOLVERS", "log_density", "solve"]
@@ -41,7 +43,7 @@ def solve(found, x, n_steps, solver="heun"):
 def heun(found, x, levels):
     """Heun's method, of second order; two evaluations a step."""
     before = found(x, levels[0])
-    for here, there in zip(levels[:-1], levels[1:]):
+    for here, there in pairwise(levels):
         step = np.asarray(here - there, x.dtype)
         ahead = found(x + step * before, there)
         x = x + step / 2 * (before + ahead)
@@ -57,7 +59,7 @@ def dpm(found, x, levels):
     ``x = cos θ u + sin θ ε``, whose half log-SNR is ``λ = −ln tan θ``.
     """
     previous = gap = None
-    for here, there in zip(levels[:-1], levels[1:]):
+    for here, there in pairwise(levels):
         sine, cosine = (np.asarray(f(here), x.dtype) for f in (np.sin, np.cos))
         clean = cosine * x + sine * found(x, here)
         if there == 0:

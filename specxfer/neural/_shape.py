@@ -218,9 +218,9 @@ class Shape:
 
         Notes
         -----
-        ``spread² = Σ g (r² − n) / Σ g v`` over stars and latents, with what is left r of
-        the mean, its noise n, the variance v of the draws and ``g = (v + n)⁻²``; as if
-        `PRIOR` more stars had been seen for which it is 1.
+        ``spread² = Σ g (r² − n) / Σ g v`` over stars and latents, with what is left r
+        of the mean, its noise n, the variance v of the draws and ``g = (v + n)⁻²``; as
+        if `PRIOR` more stars had been seen for which it is 1.
         """
         n, d = information.eta.shape
         noise = np.linalg.inv(information.precision + FAINT * np.eye(d))

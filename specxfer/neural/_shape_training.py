@@ -60,10 +60,10 @@ class ShapeTraining:
     By expectation and maximisation (Rozet et al. 2024, NeurIPS 37, arXiv:2405.13712):
     draws of what each star's latents may be, given its noisy target and what has been
     learnt so far, and a diffusion learnt from these draws, in turn. It begins with
-    Gaussian latents. A fifth of the stars are left out; of the rounds that is kept which
-    foretells their noisy latents best, each by itself, by the logarithmic score, a
-    proper one (Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102, 359), and none if none
-    beats the Gaussian by more than its standard error.
+    Gaussian latents. A fifth of the stars are left out; of the rounds that is kept
+    which foretells their noisy latents best, each by itself, by the logarithmic score,
+    a proper one (Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102, 359), and none if
+    none beats the Gaussian by more than its standard error.
     """
 
     settings: object

@@ -90,7 +90,7 @@ def test_user_code(fitted):
 
 def test_two_kinds_of_star_are_recovered_through_noise(fitted):
     """What noise does not show in one star the draws know of all: two groups."""
-    model, X, Y, truth = fitted
+    model, X, _, truth = fitted
     assert model.shape_trained_
     draws = deeper(model, X, model.sample(X, 100, random_state=0))
     true = deeper(model, X, truth)
@@ -114,7 +114,7 @@ def test_lines_of_one_element_vary_together(fitted):
 
 
 def test_intervals_hold(fitted):
-    model, X, Y, truth = fitted
+    model, X, _, truth = fitted
     widths = 1000 * np.stack([(1 - truth[:, p]).sum(axis=1) for p in (ONE, OTHER)], 1)
     flux = np.stack([truth[:, p].mean(axis=1) for p in (ONE, OTHER)], axis=1)
     found = model.line_intervals(X, LINES, level=0.8)
@@ -149,7 +149,7 @@ def test_draws_do_not_depend_on_company(fitted):
     assert (some == all_of_them[:, [7, 200]]).all()
     assert (all_of_them != model.sample(X, 3, random_state=6)).any()
     assert (model.predict(X)[7] == model.predict(X[7:8])[0]).all()
-    flux, std = model.predict(X[7:9], return_std=True)
+    std = model.predict(X[7:9], return_std=True)[1]
     assert (std == model.predict(X, return_std=True)[1][7:9]).all()
 
 
