@@ -326,19 +326,18 @@ class DiffusionTranslator(ComponentTranslator):
     def _predict_into(self, X, out):
         if not self.shape_trained_:
             return super()._predict_into(X, out)
-        out[:] = self._drawing(X).mean()
+        out[:] = self._drawing(X).moments()[0]
 
     def _covariance_block(self, X):
         if self._shape is None:
             return super()._covariance_block(X)
-        return self._drawing(X).moments()
+        return self._drawing(X).moments()[1]
 
     def _flux_and_covariance(self, X, out):
         if self._shape is None:
             return super()._flux_and_covariance(X, out)
-        drawing = self._drawing(X)
-        out[:] = drawing.mean()
-        return drawing.moments()
+        out[:], covariance = self._drawing(X).moments()
+        return covariance
 
     def sample(
         self,

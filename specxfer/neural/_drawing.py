@@ -33,23 +33,19 @@ class Drawing:
     whitening: Whitening
     conditions: np.ndarray
 
-    def mean(self):
-        """Mean flux, (n, n_pixels): that of the draws."""
-        if not self.shape.trained:
-            return self.flux
-        w = self.shape.mean(self.conditions).astype(float)
-        u = w @ self.shape.turn[:, : w.shape[1]].T
-        z = (self.whitening.gain @ u[:, :, None])[:, :, 0]
-        return self.flux + self._along(z)
-
     def moments(self):
-        """Covariance of the draws."""
+        """Mean flux of the draws, (n, n_pixels), and their covariance."""
         turn, gain = self.shape.turn, self.whitening.gain
-        more = turn @ self.shape.covariance(self.conditions) @ turn.T
-        more -= np.eye(len(turn))
+        mean, covariance = self.shape.moments(self.conditions)
+        more = turn @ covariance @ turn.T - np.eye(len(turn))
         core = self.covariance.core + gain @ more @ gain.transpose(0, 2, 1)
         core = (core + core.transpose(0, 2, 1)) / 2
-        return replace(self.covariance, core=core.astype(self.covariance.core.dtype))
+        core = core.astype(self.covariance.core.dtype)
+        flux = self.flux
+        if self.shape.trained:
+            z = (gain @ (mean @ turn.T)[:, :, None])[:, :, 0]
+            flux = flux + self._along(z)
+        return flux, replace(self.covariance, core=core)
 
     def coefficients(self, n_draws, rngs, n_steps, solver):
         """Draws of the coefficients z of the covariance, (n, n_draws, r).

@@ -14,8 +14,8 @@ from specxfer.neural._samplers import HALF, log_density, solve
 
 __all__ = ["Shape"]
 
-POINTS = 128  # of noise, that moments are found from
-STEPS = 8  # for moments
+POINTS = 64  # of noise, that moments are found from, at least
+STEPS = 4  # for moments
 DENSITY_STEPS = 40
 STARS = 64  # whose points are moved together
 BLOCK = 512
@@ -157,12 +157,12 @@ class Shape:
             x = noise[rows].reshape(-1, d).astype(np.float32)
             out[rows] = solve(found, x, n_steps, solver).reshape(-1, n_draws, d)
         if self.spread != 1:
-            mean = self.mean(conditions)[:, None]
+            mean = self.centre(conditions)[:, None]
             out = mean + np.float32(self.spread) * (out - mean)
         return out
 
-    def mean(self, conditions):
-        """Mean of the leading w, (n, d): what is left of infinite noise."""
+    def centre(self, conditions):
+        """What the denoiser makes of infinite noise: about the mean of w, (n, d)."""
         x = np.zeros((len(conditions), self.n_leading), np.float32)
         if not self.trained:
             return x
@@ -170,15 +170,16 @@ class Shape:
 
     @cached_property
     def _noise(self):
-        """Points of N(0, 1), with exactly its mean and covariance, (POINTS, d)."""
+        """Points of N(0, 1), with exactly its mean and covariance, (m, d)."""
+        half = max(POINTS // 2, 2 ** int(np.ceil(np.log2(2 * self.n_leading))))
         sobol = qmc.Sobol(self.n_leading, rng=0)
-        half = ndtri(np.clip(sobol.random(POINTS // 2), 1e-6, 1 - 1e-6))
+        half = ndtri(np.clip(sobol.random(half), 1e-6, 1 - 1e-6))
         points = np.concatenate([half, -half])
         root = np.linalg.cholesky(points.T @ points / len(points))
         return np.linalg.solve(root, points.T).T.astype(np.float32)
 
-    def covariance(self, conditions):
-        """Covariance of w, (n, d_all, d_all).
+    def moments(self, conditions):
+        """Mean and covariance of w, from draws that begin at fixed points.
 
         Parameters
         ----------
@@ -186,20 +187,21 @@ class Shape:
 
         Returns
         -------
-        ndarray
+        mean : ndarray of shape (n, d_all)
+        covariance : ndarray of shape (n, d_all, d_all)
         """
         n, d, size = len(conditions), self.n_leading, len(self.turn)
-        found = np.broadcast_to(np.eye(size), (n, size, size)).copy()
-        if not self.trained:
-            return found
-        for start in range(0, n, STARS):
+        mean = np.zeros((n, size))
+        covariance = np.broadcast_to(np.eye(size), (n, size, size)).copy()
+        for start in range(0, n if self.trained else 0, STARS):
             rows = slice(start, start + STARS)
             told = conditions[rows]
             noise = np.broadcast_to(self._noise, (len(told), *self._noise.shape))
             w = self.drawn(noise, told, STEPS, "heun").astype(float)
-            w -= w.mean(axis=1, keepdims=True)
-            found[rows, :d, :d] = w.transpose(0, 2, 1) @ w / w.shape[1]
-        return found
+            mean[rows, :d] = w.mean(axis=1)
+            w -= mean[rows, None, :d]
+            covariance[rows, :d, :d] = w.transpose(0, 2, 1) @ w / w.shape[1]
+        return mean, covariance
 
     def widened(self, information, conditions, n_draws=128, seed=0):
         """With the spread that noisy latents of other stars call for.
@@ -229,7 +231,7 @@ class Shape:
         white = np.random.default_rng(seed).standard_normal((n, n_draws, d))
         variance = self.drawn(white, conditions, STEPS, "heun").var(axis=1, dtype=float)
         weight = 1 / (variance + noise) ** 2
-        square = (seen - self.mean(conditions)) ** 2 - noise
+        square = (seen - self.centre(conditions)) ** 2 - noise
         found = (weight * square).sum() / (weight * variance).sum()
         found = (n * found + PRIOR) / (n + PRIOR)
         return replace(self, spread=float(np.sqrt(np.clip(found, *WIDENED))))
@@ -251,7 +253,7 @@ class Shape:
         noise = np.linalg.inv(information.precision + 1e-9 * np.eye(d))
         w = (noise @ information.eta[:, :, None])[:, :, 0]
         level = np.sqrt(noise[:, range(d), range(d)].mean(axis=1, keepdims=True))
-        mean = self.mean(conditions)
+        mean = self.centre(conditions)
         w, level = mean + (w - mean) / self.spread, level / self.spread
         angle = np.arctan(level)
 

@@ -61,17 +61,19 @@ def world(rng, n, rich=0.25, masked=0.0, noise=NOISE):
     return X, Y, truth
 
 
-def deeper(model, X, flux):
-    """By how much both lines are deeper than predicted."""
-    left = model.predict(X) - flux
-    return left[..., np.r_[ONE, OTHER]].mean(axis=-1)
+def depth(flux):
+    """Of both lines, below the pixels beside them, less the mean over all stars."""
+    beside = np.r_[1:4, 9:12, 16:19, 24:27]
+    lines = flux[..., np.r_[ONE, OTHER]].mean(axis=-1)
+    found = flux[..., beside].mean(axis=-1) - lines
+    return found - found.mean()
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    X, Y, truth = world(np.random.default_rng(1), 1000, masked=0.02)
-    settings = QUICK | {"n_rounds": 2, "shape_epochs": 50, "shape_width": 32}
-    model = DiffusionTranslator(**settings, lines=LINES)
+    X, Y, truth = world(np.random.default_rng(1), 900, masked=0.02)
+    settings = QUICK | {"n_rounds": 2, "shape_epochs": 25, "shape_width": 32}
+    model = DiffusionTranslator(**settings, lines=LINES, shape_rate=5e-3)
     return model.fit(X[:700], Y[:700]), X[700:], Y[700:], truth[700:]
 
 
@@ -80,11 +82,11 @@ def test_user_code(fitted):
     model, X, _, _ = fitted
     draws = model.sample(X, n_samples=20, random_state=0)
     spectra = translate(model, X)
-    found = model.line_intervals(X, LINES, level=0.9)
-    assert draws.shape == (20, 300, Q)
-    assert spectra.shape == (300, Q)
-    assert found.ew.shape == found.flux.shape == (3, 300, 2)
-    assert found.correlation.shape == (300, 2, 2)
+    found = model.line_intervals(X, LINES, level=0.9, n_samples=20)
+    assert draws.shape == (20, 200, Q)
+    assert spectra.shape == (200, Q)
+    assert found.ew.shape == found.flux.shape == (3, 200, 2)
+    assert found.correlation.shape == (200, 2, 2)
     assert (support(model, X) <= 1).mean() > 0.9
 
 
@@ -92,9 +94,8 @@ def test_two_kinds_of_star_are_recovered_through_noise(fitted):
     """What noise does not show in one star the draws know of all: two groups."""
     model, X, _, truth = fitted
     assert model.shape_trained_
-    draws = deeper(model, X, model.sample(X, 100, random_state=0))
-    true = deeper(model, X, truth)
-    np.testing.assert_allclose(draws.std(), true.std(), rtol=0.2)
+    draws, true = depth(model.sample(X, 100, random_state=0)), depth(truth)
+    np.testing.assert_allclose(draws.std(), true.std(), rtol=0.15)
     skew = [np.mean((d / d.std()) ** 3) for d in (draws.ravel(), true)]
     assert skew[1] > 0.8  # a Gaussian has 0
     np.testing.assert_allclose(skew[0], skew[1], rtol=0.4)
@@ -108,7 +109,7 @@ def test_lines_of_one_element_vary_together(fitted):
     model, X, _, truth = fitted
     left = model.predict(X) - truth
     true = np.corrcoef(left[:, ONE].mean(axis=1), left[:, OTHER].mean(axis=1))[0, 1]
-    found = model.line_intervals(X, LINES).correlation[:, 0, 1].mean()
+    found = model.line_intervals(X[:20], LINES).correlation[:, 0, 1].mean()
     assert true > 0.9
     assert found > 0.8
 
@@ -117,7 +118,7 @@ def test_intervals_hold(fitted):
     model, X, _, truth = fitted
     widths = 1000 * np.stack([(1 - truth[:, p]).sum(axis=1) for p in (ONE, OTHER)], 1)
     flux = np.stack([truth[:, p].mean(axis=1) for p in (ONE, OTHER)], axis=1)
-    found = model.line_intervals(X, LINES, level=0.8)
+    found = model.line_intervals(X, LINES, level=0.8, n_samples=100)
     for (lo, _, hi), true in ((found.ew, widths), (found.flux, flux)):
         assert 0.68 < np.mean((true > lo) & (true < hi)) < 0.9
 
@@ -127,7 +128,7 @@ def test_moments_are_those_of_the_draws(fitted):
     flux, std = model.predict(X[:20], return_std=True)
     np.testing.assert_array_equal(flux, model.predict(X[:20]))
     draws = model.sample(X[:20], 2000, random_state=0)
-    np.testing.assert_allclose(draws.mean(axis=0), flux, atol=0.01)
+    assert np.abs(draws.mean(axis=0) - flux).max() < 0.15 * std.max()
     np.testing.assert_allclose(draws.std(axis=0), std, rtol=0.15)
 
 
@@ -145,8 +146,8 @@ def test_density_prefers_the_star(fitted):
 def test_draws_do_not_depend_on_company(fitted):
     model, X, _, _ = fitted
     all_of_them = model.sample(X, 3, random_state=5)
-    some = model.sample(X[np.array([7, 200])], 3, random_state=5)
-    assert (some == all_of_them[:, [7, 200]]).all()
+    some = model.sample(X[np.array([7, 150])], 3, random_state=5)
+    assert (some == all_of_them[:, [7, 150]]).all()
     assert (all_of_them != model.sample(X, 3, random_state=6)).any()
     assert (model.predict(X)[7] == model.predict(X[7:8])[0]).all()
     std = model.predict(X[7:9], return_std=True)[1]
@@ -164,11 +165,10 @@ def test_solvers_and_steps_agree(fitted, how):
 
 
 def test_gaussian_truth_gives_gaussian_draws(rng):
-    X, Y, truth = world(rng, 800, rich=0.0)
-    model = DiffusionTranslator(**QUICK, lines=LINES).fit(X[:500], Y[:500])
-    draws = deeper(model, X[500:], model.sample(X[500:], 60, random_state=0))
-    left = deeper(model, X[500:], truth[500:])
-    np.testing.assert_allclose(draws.std(), left.std(), rtol=0.2)
+    X, Y, truth = world(rng, 700, rich=0.0)
+    model = DiffusionTranslator(**QUICK, lines=LINES).fit(X[:400], Y[:400])
+    draws, true = depth(model.sample(X[400:], 30, random_state=0)), depth(truth[400:])
+    np.testing.assert_allclose(draws.std(), true.std(), rtol=0.2)
     assert abs(np.mean((draws / draws.std()) ** 3)) < 0.2
 
 
@@ -178,9 +178,7 @@ def test_gaussian_truth_gives_gaussian_draws(rng):
         {"n_latents": 0},
         {"n_rounds": 0},
         {"n_factors": 0},
-        {"lines": None},
-        {"base": None},
-        {"solver": "dpm++"},
+        {"lines": None, "base": None, "solver": "dpm++"},
     ],
     ids=str,
 )
@@ -254,7 +252,7 @@ import numpy as np
 from specxfer.neural import DiffusionTranslator, _checkpoint
 from test_diffusion_translator import QUICK, world
 
-X, Y, _ = world(np.random.default_rng(3), 200)
+X, Y, _ = world(np.random.default_rng(3), 100)
 write = _checkpoint.Checkpoints.write
 
 
@@ -275,7 +273,7 @@ def test_killed_and_resumed_to_the_same_bits(tmp_path):
     path = os.pathsep.join([str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
     died = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": path})
     assert died.returncode == -signal.SIGKILL
-    X, Y, _ = world(np.random.default_rng(3), 200)
+    X, Y, _ = world(np.random.default_rng(3), 100)
     kept = DiffusionTranslator(**QUICK, checkpoint_dir=tmp_path / "kept").fit(X, Y)
     unbroken = DiffusionTranslator(**QUICK).fit(X, Y)
     assert (
