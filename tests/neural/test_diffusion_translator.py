@@ -95,7 +95,7 @@ def test_two_kinds_of_star_are_recovered_through_noise(fitted):
     model, X, _, truth = fitted
     assert model.shape_trained_
     draws, true = depth(model.sample(X, 100, random_state=0)), depth(truth)
-    np.testing.assert_allclose(draws.std(), true.std(), rtol=0.15)
+    np.testing.assert_allclose(draws.std(), true.std(), rtol=0.2)
     skew = [np.mean((d / d.std()) ** 3) for d in (draws.ravel(), true)]
     assert skew[1] > 0.8  # a Gaussian has 0
     np.testing.assert_allclose(skew[0], skew[1], rtol=0.4)
