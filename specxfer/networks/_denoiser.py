@@ -1,7 +1,5 @@
 """`Denoiser`: what noisy latents were, given what is known of the star."""
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -126,7 +124,7 @@ class Denoiser(nn.Module):
         some = draws[torch.arange(n, device=draws.device), which]
         angle = torch.arctan(torch.exp(CENTRE + SPREAD * level))
         blind = torch.rand(n, 1, device=draws.device) < BLIND
-        angle = torch.where(blind, math.pi / 2, angle)
+        angle = torch.where(blind, torch.pi / 2, angle)
         return self.compared(flux, some, noise, angle)
 
     def compared(self, conditions, latents, noise, angle):
