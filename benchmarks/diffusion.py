@@ -68,6 +68,8 @@ class Judged:
     def __init__(self, task, model, lines, n_stars=None, **how):
         truth = task.pairs.truth[:n_stars]
         widths, _ = window_widths(lines, truth)
+        held = np.flatnonzero(widths.any(axis=1))
+        widths = widths[held].astype("f4")
         cols = np.flatnonzero(task.pixels)
         n = len(truth)
         self.inside, self.crps = np.empty((2, n)), np.empty(n)
@@ -78,7 +80,7 @@ class Judged:
             start = time.perf_counter()
             draws = model.sample(task.pairs.X_test[rows], N_DRAWS, 0, **how)
             self.seconds += time.perf_counter() - start
-            self.ew[:, rows] = (1 - draws) @ widths
+            self.ew[:, rows] = (1 - draws[:, :, held]) @ widths
             low = draws.min(axis=2) < -1 / SNR_TARGET
             high = draws.max(axis=2) > 1.3 + 1 / SNR_TARGET
             self.outside[rows] = (low | high).mean(axis=0)
@@ -87,7 +89,7 @@ class Judged:
             for i, level in enumerate((0.68, 0.95)):
                 self.inside[i, rows] = (np.abs(below - 0.5) < level / 2).mean(axis=1)
             self.crps[rows] = crps(drawn, flux).mean(axis=1)
-        true = (1 - np.asarray(truth)) @ widths
+        true = (1 - np.asarray(truth)[:, held]) @ widths
         self.unit = self.ew.std(axis=0).mean(axis=0)
         self.below = (self.ew < true).sum(axis=0)
         self.missed = true - self.ew.mean(axis=0)
