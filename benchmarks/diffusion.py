@@ -45,7 +45,7 @@ from specxfer.metrics._equivalent_width import window_widths
 from specxfer.neural import CNNTranslator, DiffusionTranslator
 from specxfer.neural._samplers import SOLVERS
 
-N_DRAWS, N_RANKED, BLOCK = 127, 1000, 25
+N_DRAWS, N_RANKED, BLOCK = 127, 1000, 16
 TIMED = 100  # stars that draws are timed with
 BARIUM = ("Ba II 5854", "Ba II 6497")
 
