@@ -5,7 +5,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from specxfer.baselines import NullTranslator
 from specxfer.linear import PCARidge, PCARidgeCV
-from specxfer.neural import AlignmentTranslator, CNNTranslator
+from specxfer.neural import AlignmentTranslator, CNNTranslator, DiffusionTranslator
 
 EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
 
@@ -14,7 +14,8 @@ def exceptions(estimator):
     """{check: reason}"""
     if getattr(estimator, "strategy", None) == "shuffled":
         return {EQUIVALENCE: "pairs are drawn anew"}
-    if isinstance(estimator, AlignmentTranslator | CNNTranslator):
+    networks = AlignmentTranslator | CNNTranslator | DiffusionTranslator
+    if isinstance(estimator, networks):
         return {EQUIVALENCE: "rows are divided among members, and into batches"}
     return {}
 
@@ -39,6 +40,7 @@ def _global_random_state_untouched():
         AlignmentTranslator(
             4, n_components=5, width=8, max_epochs=3, space_epochs=2, device="cpu"
         ),
+        DiffusionTranslator(n_components=5, width=8, max_epochs=2, device="cpu"),
     ],
     expected_failed_checks=exceptions,
 )

@@ -9,6 +9,7 @@ drawn from torch's global generator, as those of any torch module are.
 from specxfer.networks._aligned_space import AlignedSpace
 from specxfer.networks._alignment_loss import AlignmentLoss
 from specxfer.networks._conv_decoder import ConvDecoder
+from specxfer.networks._denoiser import Denoiser, DenoisingError
 from specxfer.networks._gated_ensemble import GatedEnsemble
 from specxfer.networks._gaussian_likelihood import GaussianLikelihood
 from specxfer.networks._info_nce import InfoNCE
@@ -26,6 +27,8 @@ __all__ = [
     "AlignedSpace",
     "AlignmentLoss",
     "ConvDecoder",
+    "Denoiser",
+    "DenoisingError",
     "GatedEnsemble",
     "GaussianLikelihood",
     "InfoNCE",

@@ -5,7 +5,9 @@ from specxfer.neural._augmentation import Augmentation
 from specxfer.neural._batches import Batches
 from specxfer.neural._cnn_translator import CNNTranslator
 from specxfer.neural._device import resolve_device
+from specxfer.neural._diffusion_translator import DiffusionTranslator
 from specxfer.neural._errors import CheckpointError, TrainingError, TrainingWarning
+from specxfer.neural._line_intervals import LineIntervals
 from specxfer.neural._number_format import NumberFormat, choose_format
 from specxfer.neural._schedule import Schedule
 from specxfer.neural._trained import Trained
@@ -18,6 +20,8 @@ __all__ = [
     "Batches",
     "CNNTranslator",
     "CheckpointError",
+    "DiffusionTranslator",
+    "LineIntervals",
     "NumberFormat",
     "Schedule",
     "Trained",

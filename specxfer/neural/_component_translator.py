@@ -214,19 +214,24 @@ class ComponentTranslator(OfPixelRidge, Translator):
         return total / weight.sum()
 
     # --------------------------------------------------------------- predicting
-    def _features(self, X, with_spread=True):
+    def _features(self, X, with_spread=True, matched=None):
         """The target's coefficients and their covariance."""
-        mean, spread = self._read(*self._foretold(X, with_spread))
+        mean, spread = self._read(*self._foretold(X, with_spread, matched))
         if with_spread:
             spread = self._held @ spread @ self._held.T
         return mean, spread
 
-    def _foretold(self, X, with_spread=True):
-        """Coefficients and covariance by members and base."""
+    def _looked_at(self, X, with_spread=True):
+        """Matched features and, if asked for, their covariance."""
         if with_spread:
-            features, covariance = self._matched.moments(X)
-        else:
-            features, covariance = self._matched.features(X), None
+            return self._matched.moments(X)
+        return self._matched.features(X), None
+
+    def _foretold(self, X, with_spread=True, matched=None):
+        """Coefficients and covariance by members and base."""
+        if matched is None:
+            matched = self._looked_at(X, with_spread)
+        features, covariance = matched
         mean = self._members.outputs(features, X).mean(axis=1, dtype=float)
         spread = None
         if with_spread:

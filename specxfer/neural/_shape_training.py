@@ -1,0 +1,225 @@
+"""`ShapeTraining`: how the distribution of a star's latents is learnt through noise."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+
+from specxfer.networks import Denoiser, DenoisingError
+from specxfer.neural._batches import Batches
+from specxfer.neural._denoiser_arrays import DenoiserArrays
+from specxfer.neural._latents import Information
+from specxfer.neural._member_training import one_thread
+from specxfer.neural._posterior import posterior_draws
+from specxfer.neural._randomness import OwnRandomness
+from specxfer.neural._schedule import Schedule
+from specxfer.neural._shape import Shape
+from specxfer.neural._training import train
+
+__all__ = ["ShapeTraining"]
+
+CPU = torch.device("cpu")
+FIRST_WEIGHTS = 7  # key of the random numbers of initial weights
+N_DRAWS = 2  # of what each star's latents may be
+STEPS = 10  # for these
+STARS = 1024  # drawn for together
+SCORED = 128  # draws by which a round is judged
+KERNEL = 0.15  # blur of latents that are better known than that
+LEAST = 1e-6  # information on a latent, beside the prior's 1
+PARTS = 5  # one of which judges
+JUDGED_AT = np.arctan(np.exp(np.linspace(-2.5, 2.5, 8)))  # noise levels
+DECAY = 0.01
+BATCHES = 64  # an epoch, unless they would be too small or large
+BATCH = 16, 64
+
+
+@dataclass(frozen=True)
+class ShapeTraining:
+    """Learns a denoiser of latents that are only known through noise.
+
+    Parameters
+    ----------
+    settings : DiffusionTranslator
+        Whose parameters say how.
+    shape : Shape
+        Gaussian so far.
+    information : Information
+        Of the leading latents of the training stars.
+    conditions : ndarray of float32 of shape (n, n_conditions)
+    stars : ndarray of int of shape (n,)
+        The star of each row.
+    weight : ndarray of shape (n,)
+        Of the stars.
+    device : torch.device
+    seed : int
+
+    Notes
+    -----
+    By expectation and maximisation (Rozet et al. 2024, NeurIPS 37, arXiv:2405.13712):
+    draws of what each star's latents may be, given its noisy target and what has been
+    learnt so far, and a diffusion learnt from these draws, in turn. It begins with
+    Gaussian latents. A fifth of the stars are left out; of the rounds that is kept
+    which foretells their noisy latents best, each by itself, by the logarithmic score,
+    a proper one (Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102, 359), and none if
+    none beats the Gaussian by more than its standard error.
+    """
+
+    settings: object
+    shape: Shape
+    information: Information
+    conditions: np.ndarray
+    stars: np.ndarray
+    weight: np.ndarray
+    device: torch.device
+    seed: int
+
+    def train(self):
+        """Train.
+
+        Returns
+        -------
+        shape : Shape
+        history : dict of str to ndarray
+            Of the epochs of all rounds: "round", "train_loss", "valid_loss",
+            "gaussian_loss", "seconds"; and of the rounds: "score_gain",
+            "score_gain_error".
+        """
+        judges = self._judges()
+        kept, histories, gains = self.shape, [], []
+        best, state = 0.0, None
+        rounds, d = self.settings.n_rounds, self.shape.n_leading
+        if not (rounds and d and judges.any()):
+            return kept, {}
+        before = self._scores(self.shape, judges)
+        for number in range(rounds):
+            draws = self._draws(state, number)
+            trained = self._trained(draws, judges, state, number)
+            state = trained.state
+            histories.append(
+                trained.history
+                | {"round": np.full(len(trained.history["epoch"]), number + 1)}
+            )
+            found = replace(self.shape, state=state)
+            gain = self._scores(found, judges) - before
+            error = gain.std() / np.sqrt(len(gain))
+            gains.append((gain.mean(), error))
+            if gain.mean() > max(best, error):
+                kept, best = found, gain.mean()
+        if kept.trained:
+            judged = self.information[judges], self.conditions[judges]
+            kept = kept.widened(*judged, SCORED, self.seed)
+        history = {k: np.concatenate([h[k] for h in histories]) for k in histories[0]}
+        history["score_gain"], history["score_gain_error"] = np.array(gains).T
+        return kept, history
+
+    def _judges(self):
+        """Stars that are left out, as a mask of rows."""
+        names = np.unique(self.stars)
+        rng = np.random.default_rng(self.seed)
+        chosen = rng.permutation(names)[: len(names) // PARTS]
+        return np.isin(self.stars, chosen)
+
+    def _draws(self, state, number):
+        """What latents may be, (n, N_DRAWS, d), by the last round."""
+        network = None if state is None else DenoiserArrays.of(state)
+        n, d = self.information.eta.shape
+        draws = np.empty((n, N_DRAWS, d), np.float32)
+        for start in range(0, n, STARS):
+            rows = slice(start, start + STARS)
+            told, slopes = self.conditions[rows], None
+            if network is not None and network.trained:
+
+                def slopes(x, angle, told=told):
+                    return network.jacobian(x, angle, told, N_DRAWS)
+
+            rng = np.random.default_rng([self.seed, number, start])
+            some = self.information[rows]
+            draws[rows] = posterior_draws(slopes, some, N_DRAWS, STEPS, rng)
+        return draws
+
+    def _trained(self, draws, judges, state, number):
+        settings, folder = self.settings, self.settings.checkpoint_dir
+        with OwnRandomness(self.seed, CPU) as own:
+            own.reseed(FIRST_WEIGHTS)
+            d, m = self.shape.n_leading, self.shape.n_conditions
+            network = Denoiser(d, m, settings.shape_width)
+        if state is not None:
+            network.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
+        batches = Batches(
+            self.conditions,
+            None,
+            mean_in=np.zeros(self.conditions.shape[1]),
+            rows=~judges,
+            inputs={"draws": draws},
+            targets={"weight": self.weight},
+            batch_size=int(np.clip(len(judges) // BATCHES, *BATCH)),
+            random_state=self.seed + number,
+            device=self.device,
+        )
+        with one_thread(True):
+            return train(
+                network.to(self.device),
+                DenoisingError(),
+                batches,
+                settings=Schedule(
+                    max_epochs=settings.shape_epochs,
+                    learning_rate=settings.shape_rate,
+                    weight_decay=DECAY,
+                    patience=None,
+                    watch="valid_loss",
+                ),
+                random_state=self.seed + number,
+                verbose=settings.verbose,
+                checkpoint_dir=(
+                    None if folder is None else Path(folder) / f"shape-{number + 1}"
+                ),
+                device=self.device,
+                monitor=self._monitor(draws, judges),
+            )
+
+    def _monitor(self, draws, judges):
+        """Loss of an epoch on stars left out, and what it is of Gaussian latents."""
+        told = torch.tensor(self.conditions[judges], device=self.device)
+        latents = torch.tensor(draws[judges], device=self.device)
+        weight = torch.tensor(self.weight[judges], device=self.device)
+        generator = torch.Generator().manual_seed(self.seed % 2**63)
+        n, _, d = latents.shape
+        noise = torch.randn(len(JUDGED_AT), n, d, generator=generator)
+        noise = noise.to(self.device)
+        error = DenoisingError()
+
+        def judged(network):
+            losses = []
+            for i, level in enumerate(JUDGED_AT.tolist()):
+                angle = torch.full((n, 1), level, device=self.device)
+                some = latents[:, i % N_DRAWS]
+                with torch.no_grad():
+                    out = network.compared(told, some, noise[i], angle)
+                    zero = {**out, "found": torch.zeros_like(out["found"])}
+                    targets = {"weight": weight}
+                    losses.append((error(out, targets), error(zero, targets)))
+            found, gaussian = np.mean([[float(a) for a in p] for p in losses], axis=0)
+            return {"valid_loss": found, "gaussian_loss": gaussian}
+
+        return judged
+
+    def _scores(self, shape, judges):
+        """Logarithmic score of the noisy latents of each star left out, (n,).
+
+        Summed over latents, each by itself, of which draws are blurred by its noise, or
+        by `KERNEL` and the observed latent as well where it has less.
+        """
+        information, told = self.information[judges], self.conditions[judges]
+        n, d = information.eta.shape
+        rng = np.random.default_rng([self.seed, self.settings.n_rounds])
+        white, more = rng.standard_normal((n, SCORED, d)), rng.standard_normal((n, d))
+        u = shape.drawn(white, told, STEPS, "heun").astype(float)
+        noise = np.linalg.inv(information.precision + LEAST * np.eye(d))
+        seen = (noise @ information.eta[:, :, None])[:, :, 0]
+        own = noise[:, range(d), range(d)]
+        variance = np.maximum(own, KERNEL**2)
+        seen += np.sqrt(variance - own) * more
+        square = (u - seen[:, None]) ** 2 / variance[:, None]
+        return (logsumexp(-square / 2, axis=1) - np.log(variance) / 2).sum(axis=1)
