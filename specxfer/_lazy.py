@@ -13,7 +13,8 @@ class LazyArray:
     Parameters
     ----------
     stored : array of shape (n, p)
-        Anything with ``shape``, ``dtype`` and numpy-like ``[rows]`` indexing.
+        Anything with ``shape``, ``dtype`` and numpy-like ``[rows]`` indexing, or, for
+        what has to be decoded, with a method ``read_rows(rows, cols, out=None)``.
     dtype : dtype
         The dtype handed out, whatever is stored.
     rows, cols : slice or integer array, default=slice(None)
@@ -50,9 +51,16 @@ class LazyArray:
             _compose(self.cols, cols, p),
         )
 
+    @property
+    def checked(self):
+        """Whether the values were checked when they were stored, once for all."""
+        return getattr(self.stored, "checked", False)
+
     def read(self, out=None):
         """The selected values, as an array in memory, or written to one."""
         values = self.stored
+        if hasattr(values, "read_rows"):
+            return values.read_rows(self.rows, self.cols, out)
         if isinstance(self.cols, slice):  # a view: only what is wanted is read
             values = values[self.rows, self.cols]
         else:

@@ -10,7 +10,7 @@ import numpy as np
 from specxfer._fingerprint import fingerprint
 from specxfer._version import __version__
 
-__all__ = ["card_of"]
+__all__ = ["card_of", "plain"]
 
 PACKAGES = "numpy", "scipy", "scikit-learn", "skops"
 
@@ -47,7 +47,7 @@ def card_of(model, *, training, metrics, licence, description):
         "source": _grid(model, "in", "n_features_in_"),
         "target": _grid(model, "out", "n_pixels_out_"),
         "training": training,
-        "metrics": _plain(metrics or {}),
+        "metrics": plain(metrics or {}),
         "description": description,
     }
 
@@ -91,14 +91,14 @@ def fingerprint_of_grid(wave):
     return fingerprint(np.asarray(wave, float)[None])[:16]
 
 
-def _plain(value):
+def plain(value):
     """A value of the user's as JSON can say it."""
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     try:
         json.dumps(value)
     except TypeError:

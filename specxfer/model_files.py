@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile
@@ -11,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from specxfer._model_card import card_of
+from specxfer._runs import write_whole
 from specxfer._trusted import Untrusted, audit
 
 __all__ = ["ModelFileError", "load", "read_card", "save"]
@@ -133,7 +133,7 @@ def save(model, path, *, training=None, metrics=None, licence=None, description=
         archive.writestr(CARD, json.dumps(card, indent=2, ensure_ascii=False))
         archive.comment = MARK + b"0" * DIGITS
     data = buffer.getvalue()[:-DIGITS]
-    _write(Path(path), data + hashlib.sha256(data).hexdigest().encode())
+    write_whole(path, data + hashlib.sha256(data).hexdigest().encode())
 
 
 def load(path):
@@ -239,19 +239,6 @@ def _checked(path):
     if not stored or sum(sizes) > len(data):
         raise ModelFileError(path, "it would grow on reading: do not trust it.")
     return data
-
-
-def _write(path, data):
-    """There whole, or not at all."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _skops():

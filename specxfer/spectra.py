@@ -150,14 +150,16 @@ class Spectra:
     def flux(self):
         """Flux in continuum units, shape (n_spectra, n_pixels); NaN is unknown."""
         if isinstance(self._flux, LazyArray):
-            return checked_flux(self._flux.read())
+            flux = self._flux.read()
+            return flux if self._flux.checked else checked_flux(flux)
         return self._flux
 
     @property
     def ivar(self):
         """Inverse variance of the flux, same shape; None where it is unknown."""
         if isinstance(self._ivar, LazyArray):
-            return checked_ivar(self._ivar.read())
+            ivar = self._ivar.read()
+            return ivar if self._ivar.checked else checked_ivar(ivar)
         return self._ivar
 
     @property

@@ -1,18 +1,16 @@
 """The folder of a catalogue: what is done, what is left, and what it is a run of."""
 
-import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 
+from specxfer._runs import begin_run, sweep, write_whole
 from specxfer.catalog._errors import CatalogError
 from specxfer.catalog._table_files import put_together, table_bytes
 
 __all__ = ["RunFolder"]
 
-CLOSE = 1e-3  # predictions of the same model on another machine differ by less
 STARS = 64  # of a chunk of a Zarr array
 
 
@@ -57,23 +55,7 @@ class RunFolder:
         CatalogError
             If it holds another run.
         """
-        note = self.folder / "run.json"
-        if note.exists():
-            differ = _differences(json.loads(note.read_text()), stamp)
-            if differ:
-                raise CatalogError(
-                    f"{self.folder} holds a catalogue of another run ({differ}): give "
-                    "another folder, or remove this one."
-                )
-        elif self.folder.is_dir() and any(
-            path.suffix != ".tmp" for path in self.folder.iterdir()
-        ):
-            raise CatalogError(
-                f"{self.folder} is no catalogue and not empty: give another folder."
-            )
-        else:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _write(note, json.dumps(stamp, indent=1).encode())
+        begin_run(self.folder, stamp, what="catalogue", error=CatalogError)
         if self.table.exists():
             return
         (self.folder / "parts").mkdir(exist_ok=True)
@@ -104,7 +86,7 @@ class RunFolder:
         group = import_zarr().open_group(self.folder / "spectra.zarr", mode="r+")
         for name, values in result.arrays.items():
             group[name][rows] = values
-        _write(self.part(rows), table_bytes(result.table, self.form))
+        write_whole(self.part(rows), table_bytes(result.table, self.form))
 
     def finish(self, chunks):
         """Put the table together; what it was made of goes."""
@@ -117,37 +99,7 @@ class RunFolder:
             (self.folder / "parts").rmdir()
 
     def _sweep(self):
-        """Remove what a kill left half written."""
-        for pattern in ("*.tmp", "parts/*.tmp", "spectra.zarr/**/*.partial"):
-            for left in list(self.folder.glob(pattern)):
-                if left.is_dir():
-                    shutil.rmtree(left)
-                else:
-                    left.unlink(missing_ok=True)
-
-
-def _write(path, data):
-    """There whole, or not at all."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(unfinished, "wb") as file:
-        file.write(data)
-    os.replace(unfinished, path)
-
-
-def _differences(then, now):
-    """What differs between two runs; "" if nothing does."""
-    found = []
-    for name in dict.fromkeys([*then, *now]):
-        a, b = then.get(name), now.get(name)
-        if name == "sketch":
-            same = np.shape(a) == np.shape(b) and np.allclose(
-                np.array(a, float), np.array(b, float), rtol=CLOSE, equal_nan=True
-            )
-            if not same:
-                found.append("the model or its source")
-        elif a != b:
-            found.append(f"{name}: {a!r} then, {b!r} now")
-    return "; ".join(found)
+        sweep(self.folder, ("*.tmp", "parts/*.tmp", "spectra.zarr/**/*.partial"))
 
 
 def import_zarr():

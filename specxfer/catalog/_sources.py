@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from specxfer._one_spectrum import read_one, said
 from specxfer.catalog._errors import CatalogError
 from specxfer.spectra import Spectra
 
@@ -58,15 +59,15 @@ class Files:
         found, at, problems = [], [], {}
         for i, path in enumerate(self.paths):
             try:
-                found.append(self._read(path))
+                found.append(read_one(self.reader, path)[0])
                 at.append(i)
             except Exception as error:  # a reader may raise what it likes
                 if self.on_error == "raise":
                     raise CatalogError(
-                        f"{path} cannot be read ({_said(error)}): what is done is "
+                        f"{path} cannot be read ({said(error)}): what is done is "
                         'kept; mend it and call again, or give on_error="skip".'
                     ) from error
-                problems[i] = f"{path}: {_said(error)}"
+                problems[i] = f"{path}: {said(error)}"
         spectra = Spectra.concatenate(found) if found else None
         at = np.array(at, int)
         return Loaded(spectra, len(self), at, problems, self.on_error == "skip")
@@ -74,22 +75,6 @@ class Files:
     def sent(self):
         """What a worker is sent."""
         return self
-
-    def _read(self, path):
-        spectra = self.reader(path)
-        if isinstance(spectra, tuple):  # and a report
-            spectra = spectra[0]
-        if not isinstance(spectra, Spectra) or len(spectra) != 1:
-            kind = type(spectra).__name__
-            n = f" of {len(spectra)} spectra" if isinstance(spectra, Spectra) else ""
-            raise ValueError(
-                f"the reader gave {kind}{n} for {path}; expected Spectra of one."
-            )
-        return spectra
-
-
-def _said(error):
-    return f"{type(error).__name__}: {error}"
 
 
 @dataclass

@@ -1,10 +1,10 @@
-"""`ReadError`: why a file was refused."""
+"""`ReadError` and `StoreError`: why a file, or a store, was refused."""
 
 from contextlib import contextmanager
 
 import numpy as np
 
-__all__ = ["ReadError", "damage_is_a_refusal"]
+__all__ = ["ReadError", "StoreError", "damage_is_a_refusal"]
 
 
 class ReadError(ValueError):
@@ -33,6 +33,10 @@ class ReadError(ValueError):
 
     def __str__(self):
         return f"{self.path}: {self.reason}"
+
+
+class StoreError(ValueError):
+    """A store that cannot be made, or not in this folder, or that is damaged."""
 
 
 @contextmanager
