@@ -24,6 +24,7 @@ MODELS = {  # name: room and class
     "pca-ridge": ("linear", "PCARidge"),
     "cnn": ("neural", "CNNTranslator"),
     "alignment": ("neural", "AlignmentTranslator"),
+    "diffusion": ("neural", "DiffusionTranslator"),
 }
 SURVEYS = ("apogee", "galah")
 EXIT_CODES = """\

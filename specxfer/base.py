@@ -248,6 +248,19 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _check_target(self, y):
         return _checked_target(y, type(self).__name__)
 
+    def _check_pairs(self, X, y):
+        """Source and target of the same stars, each on its grid of the fit."""
+        X, y = self._check_source(X, reset=False), self._check_target(y)
+        _check_rows(X, y)
+        if y.shape[1] != self.n_pixels_out_:
+            raise ValueError(
+                f"y has {y.shape[1]} pixels, the fit had {self.n_pixels_out_}."
+            )
+        if y.wave is not None and self.wave_out_ is not None:
+            grid = _bare(self.wave_out_, self.medium_out_)
+            check_same_grid(y, grid, "y", "the training target")
+        return X, y
+
     def _set_target_grid(self, y):
         self.n_pixels_out_ = y.shape[1]
         self.wave_out_, self.medium_out_ = y.wave, y.medium
@@ -444,17 +457,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             1 is perfect, 0 no better than the mean spectrum.
         """
         check_is_fitted(self)
-        X = self._check_source(X, reset=False)
-        y = self._check_target(y)
-        _check_rows(X, y)
-        if y.shape[1] != self.n_pixels_out_:
-            raise ValueError(
-                f"y has {y.shape[1]} pixels, the fit had {self.n_pixels_out_}."
-            )
-        if y.wave is not None and self.wave_out_ is not None:
-            check_same_grid(
-                y, _bare(self.wave_out_, self.medium_out_), "y", "the training target"
-            )
+        X, y = self._check_pairs(X, y)
         weight = _check_sample_weight(sample_weight, X)
         power = self._resolution_of(y)
         left = total = 0.0

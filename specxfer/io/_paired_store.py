@@ -69,8 +69,8 @@ class PairedStore:
     1 and NaN are exact, and rounding is to the nearest step, without bias. A pixel
     without weight (ivar 0) becomes NaN. Inverse variances are rounded to a relative
     2**-8, so that they are off by at most 0.2%; 0 is exact. That takes half of the
-    space of float32, and no compression could be read as fast: a pixel is decoded by
-    one subtraction, and any row alone.
+    space of float32. Nothing is compressed: a pixel is decoded by one subtraction, and
+    any row alone.
 
     The numbers of a ``lossless=True`` store are those given, to the bit.
 
@@ -330,4 +330,5 @@ class PairedStore:
 
 
 def _is_sound(path, digest):
+    """Whether a file is there, as it was written."""
     return path.exists() and digest_of(path) == digest

@@ -75,11 +75,9 @@ class StoreFolder:
         """
         if self.finished:
             then = self.card()["run"]
-            now = dict(stamp)
-            for name in ("on_error",):  # of a run without errors
-                if then.get(name) == "raise":
-                    now[name] = then[name]
-            refuse_another(self.folder, then, now, "store", StoreError)
+            if then.get("on_error") == "raise":  # a run without errors
+                stamp = {**stamp, "on_error": "raise"}
+            refuse_another(self.folder, then, stamp, "store", StoreError)
             return
         begin_run(
             self.folder,

@@ -7,10 +7,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from specxfer._rows import row_hashes
-from specxfer.base import _check_rows, _seed
-from specxfer.linear import PCARidge
+from specxfer.base import _seed
 from specxfer.linear._at_reference import AtReference
 from specxfer.lines import Line, load_lines, window_pixels
+from specxfer.neural._cnn_translator import CNNTranslator
 from specxfer.neural._component_translator import ComponentTranslator
 from specxfer.neural._drawing import Drawing
 from specxfer.neural._latents import Information, Latents
@@ -143,6 +143,7 @@ class DiffusionTranslator(ComponentTranslator):
     _uses_context = True
 
     _parameter_constraints = {
+        **CNNTranslator._parameter_constraints,
         "n_latents": [Interval(Integral, 0, None, closed="left")],
         "n_steps": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions(set(SOLVERS))],
@@ -151,28 +152,6 @@ class DiffusionTranslator(ComponentTranslator):
         "shape_width": [Interval(Integral, 1, None, closed="left")],
         "shape_epochs": [Interval(Integral, 1, None, closed="left")],
         "shape_rate": [Interval(Real, 0, None, closed="left")],
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "base": [StrOptions({"pca_ridge"}), PCARidge, None],
-        "encoder": [StrOptions({"matched", "conv", "both"})],
-        "lines": [StrOptions({"auto"}), "array-like", Line, None],
-        "n_members": [Interval(Integral, 2, None, closed="left")],
-        "n_leading": [Interval(Integral, 1, None, closed="left")],
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "patience": [Interval(Integral, 1, None, closed="left"), None],
-        "velocity": [Interval(Real, 0, None, closed="left")],
-        "noise": [Interval(Real, 0, None, closed="left")],
-        "masked": [Interval(Real, 0, 1, closed="left")],
-        "n_factors": [Interval(Integral, 0, None, closed="left")],
-        "number_format": [StrOptions({"float32", "bfloat16", "auto"})],
-        "memory": [Interval(Integral, 1, None, closed="left")],
-        "checkpoint_dir": [str, object, None],
-        "device": [str, object],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -472,16 +451,22 @@ class DiffusionTranslator(ComponentTranslator):
             Of the latents of y in units of their Gaussian spread, by the
             probability flow. Where y is noisy, so are its latents: the density is that
             of latents with noise of the mean variance of theirs, alike in all of them.
-            Compare it between spectra of one star, or of equal noise.
+            Compare it between spectra of one star, or of equal noise. 0 where no
+            latent follows the diffusion.
+
+        Raises
+        ------
+        ValueError
+            If rows or grids disagree, or the fit learnt no latents.
         """
         check_is_fitted(self)
-        X, y = self._check_source(X, reset=False), self._check_target(y)
-        _check_rows(X, y)
-        if y.shape[1] != self.n_pixels_out_:
+        X, y = self._check_pairs(X, y)
+        if self._shape is None:
             raise ValueError(
-                f"y has {y.shape[1]} pixels, the fit had {self.n_pixels_out_}."
+                "the fit learnt no latents, so there is no density of them: give its "
+                "targets as Spectra with their ivar."
             )
-        if self._shape is None or not self._shape.n_leading:
+        if not self._shape.n_leading:
             return np.zeros(len(X))
         power = self._resolution_of(y)
         found = np.empty(len(X))

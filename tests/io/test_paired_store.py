@@ -88,7 +88,9 @@ def test_it_is_smaller_than_float32(pairs, store):
     size = sum(
         len(data) for name, data in contents(store.path).items() if "/c/" in name
     )
-    assert size < 0.6 * sum(2 * 4 * given.shape[0] * given.shape[1] for given in pairs)
+    assert (
+        0 < size < 0.6 * sum(2 * 4 * given.shape[0] * given.shape[1] for given in pairs)
+    )
 
 
 def test_rows_and_columns_are_read_on_demand(pairs, store):
@@ -197,7 +199,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(files, tmp_path):
         time.sleep(0.01)
     time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     again = build(path, files, chunk_rows=4)
     again.verify()
     assert contents(again.path) == contents(whole.path)

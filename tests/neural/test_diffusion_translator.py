@@ -141,6 +141,8 @@ def test_density_prefers_the_star(fitted):
     assert np.isfinite(noisy).all()
     with pytest.raises(ValueError, match="has 40 pixels, the fit had 30"):
         model.log_prob(X, X)
+    with pytest.raises(ValueError, match="training target"):
+        model.log_prob(X, Y.replace(wave=Y.wave + 0.5))
 
 
 def test_draws_do_not_depend_on_company(fitted):
@@ -198,6 +200,8 @@ def test_without_noise_draws_are_gaussian_and_of_the_observed(rng):
     model = DiffusionTranslator(**QUICK).fit(np.asarray(X), np.asarray(Y))
     assert not model.noise_known_
     assert not model.shape_trained_
+    with pytest.raises(ValueError, match="no latents"):
+        model.log_prob(np.asarray(X), np.asarray(Y))
     left = np.asarray(Y) - model.predict(np.asarray(X))
     draws = model.sample(np.asarray(X), 20, random_state=0)
     spread = (draws - model.predict(np.asarray(X))).std()
