@@ -1,4 +1,7 @@
-"""Sphinx configuration. Builds without a network."""
+"""Sphinx configuration. Builds without a network.
+
+With one, ``-t online`` links to the documentation of other packages.
+"""
 
 import re
 import sys
@@ -16,8 +19,10 @@ version = release = specxfer.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
@@ -30,6 +35,30 @@ autosummary_ignore_module_all = False
 autodoc_typehints = "none"
 numpydoc_show_class_members = False  # the class pages list them themselves
 numpydoc_validation_checks = set()
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "gallery",
+    "within_subsection_order": "ExampleTitleSortKey",
+    "doc_module": "specxfer",
+    "reference_url": {"specxfer": None},
+    "backreferences_dir": "api/backreferences",
+    "inspect_global_variables": False,
+    "remove_config_comments": True,
+    "min_reported_time": 1e9,  # how long an example takes is of no interest to a reader
+    "show_memory": False,
+    "show_signature": False,
+    "download_all_examples": False,
+}
+
+if tags.has("online"):  # noqa: F821 (Sphinx defines it)
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "astropy": ("https://docs.astropy.org/en/stable", None),
+        "matplotlib": ("https://matplotlib.org/stable", None),
+    }
 
 html_theme = "pydata_sphinx_theme"
 html_title = "specxfer"

@@ -1,3 +1,7 @@
+"""The examples of the gallery run, draw, and leave nothing behind."""
+
+import ast
+import re
 import runpy
 from pathlib import Path
 
@@ -5,25 +9,62 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the gallery draws figures")
 
-GALLERY = Path(__file__).resolve().parents[2] / "examples" / "gallery.py"
+GALLERY = Path(__file__).resolve().parents[2] / "examples" / "gallery"
+EXAMPLES = sorted(GALLERY.glob("plot_*.py"))
+# They fit many models. The build of the documentation runs them, too.
+SLOW = {
+    "abundances",
+    "comparison",
+    "learning_curve",
+    "line_gallery",
+    "null_case",
+    "velocity",
+}
 
 
-def test_every_display_is_drawn(tmp_path, capsys):
+def name(path):
+    return path.stem.removeprefix("plot_")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name)
+def test_an_example_has_a_title_and_explains_itself(path):
+    title, rule, text = ast.get_docstring(ast.parse(path.read_text())).split("\n", 2)
+    assert len(rule) == len(title)
+    assert set(rule) == {"="}
+    assert len(text.split()) > 15
+    assert path.read_text().count("# %%\n# ") >= 2
+
+
+@pytest.mark.parametrize("path", [p for p in EXAMPLES if name(p) not in SLOW], ids=name)
+def test_an_example_draws(path, monkeypatch, tmp_path):
     import matplotlib.pyplot as plt
-    from matplotlib.image import imread
-
-    from specxfer import plotting
 
     plt.switch_backend("agg")
-    gallery = runpy.run_path(str(GALLERY))
-    gallery["main"](["--n-stars", "120", "--out", str(tmp_path / "new")])
-    assert not plt.get_fignums()
-    names = [Path(line).stem for line in capsys.readouterr().out.split()]
-    drawn = {name.removesuffix("_mean").replace("_", "") for name in names}
-    names_ = [name for name in plotting.__all__ if name.endswith("Display")]
-    displays = {name.removesuffix("Display").lower() for name in names_}
-    assert drawn == displays
-    for name in names:
-        pixels = imread(tmp_path / "new" / f"{name}.png")[..., :3]
-        assert pixels.shape[1] == 1000  # 5 inches
-        assert pixels.std() > 0.05
+    monkeypatch.chdir(tmp_path)
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+        assert all(shown)
+        assert shown
+        for number in plt.get_fignums():
+            figure = plt.figure(number)
+            assert 4 <= figure.get_figwidth() <= 9  # inches: legible on a page
+            figure.canvas.draw()
+    finally:
+        plt.close("all")
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_display_is_drawn_in_an_example():
+    from specxfer import plotting
+
+    text = "".join(path.read_text() for path in EXAMPLES)
+    drawn = set(re.findall(r"\b\w+Display\b|plot_history", text))
+    assert {name for name in plotting.__all__ if name not in drawn} <= {
+        "HistoryDisplay"
+    }
+
+
+def test_slow_ones_are_examples():
+    assert {name(path) for path in EXAMPLES} >= SLOW
