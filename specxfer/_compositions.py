@@ -76,6 +76,17 @@ def predict_std(model, X, *, resolution=None):
     -------
     flux, std : ndarray of shape (n_spectra, n_pixels_out)
         See `Translator.predict`.
+
+    Examples
+    --------
+    >>> import numpy as np, specxfer
+    >>> from specxfer.linear import PCARidge
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(1, 0.1, (40, 5)), rng.normal(1, 0.1, (40, 3))
+    >>> model = PCARidge(n_components=2).fit(X, y)
+    >>> flux, std = specxfer.predict_std(model, X)
+    >>> flux.shape, bool((std > 0).all())
+    ((40, 3), True)
     """
     translator, X = translator_of(model, X, "predict")
     return translator.predict(X, return_std=True, **_at(resolution))
@@ -98,6 +109,16 @@ def sample(model, X, n_samples=1, random_state=None, *, resolution=None):
     -------
     ndarray of shape (n_samples, n_spectra, n_pixels_out)
         See `Translator.sample`.
+
+    Examples
+    --------
+    >>> import numpy as np, specxfer
+    >>> from specxfer.linear import PCARidge
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(1, 0.1, (40, 5)), rng.normal(1, 0.1, (40, 3))
+    >>> model = PCARidge(n_components=2).fit(X, y)
+    >>> specxfer.sample(model, X[:4], n_samples=10, random_state=0).shape
+    (10, 4, 3)
     """
     translator, X = translator_of(model, X, "sample")
     return translator.sample(
@@ -118,6 +139,16 @@ def support(model, X):
     -------
     ndarray of shape (n_spectra,)
         See `Translator.support`.
+
+    Examples
+    --------
+    >>> import numpy as np, specxfer
+    >>> from specxfer.linear import PCARidge
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(1, 0.1, (40, 5)), rng.normal(1, 0.1, (40, 3))
+    >>> model = PCARidge(n_components=2).fit(X, y)
+    >>> specxfer.support(model, X[:1] + 5) > 1  # unlike any of them
+    array([ True])
     """
     translator, X = translator_of(model, X, "support")
     return translator.support(X)

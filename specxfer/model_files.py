@@ -74,7 +74,8 @@ def save(model, path, *, training=None, metrics=None, licence=None, description=
 
     See Also
     --------
-    load, read_card
+    load : Make the model again.
+    read_card : What the file says of the model.
 
     Notes
     -----
@@ -160,11 +161,26 @@ def load(path):
 
     See Also
     --------
-    save
+    save : Write such a file.
 
     Notes
     -----
     Harmless is not the same as right: whoever wrote the file chose the numbers in it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np, specxfer
+    >>> from specxfer.linear import PCARidge
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(1, 0.1, (40, 5)), rng.normal(1, 0.1, (40, 3))
+    >>> model = PCARidge(n_components=2).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     specxfer.save(model, Path(folder) / "model.skops")
+    ...     again = specxfer.load(Path(folder) / "model.skops")
+    >>> bool((again.predict(X) == model.predict(X)).all())
+    True
     """
     skops = _skops()
     data = _checked(path)
@@ -205,6 +221,21 @@ def read_card(path):
     ------
     ModelFileError
         If the file is not one of `save`, or is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np, specxfer
+    >>> from specxfer.linear import PCARidge
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(1, 0.1, (40, 5)), rng.normal(1, 0.1, (40, 3))
+    >>> model = PCARidge(n_components=2).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     specxfer.save(model, Path(folder) / "model.skops")
+    ...     card = specxfer.read_card(Path(folder) / "model.skops")
+    >>> card["model"], card["target"]["n_pixels"]
+    ('PCARidge', 3)
     """
     try:
         with ZipFile(BytesIO(_checked(path))) as archive:

@@ -566,6 +566,14 @@ def as_spectra(X, wave=None, medium=None, name="X"):
     ------
     ValueError
         If `wave` or `medium` contradict the `Spectra` given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specxfer import as_spectra
+    >>> X = as_spectra(np.ones((2, 3)), wave=[5000.0, 5000.1, 5000.2], medium="air")
+    >>> X.shape, as_spectra(X) is X
+    ((2, 3), True)
     """
     if not isinstance(X, Spectra):
         if (wave is None) != (medium is None):

@@ -101,11 +101,38 @@ def test_it_says_what_it_gives(name):
         assert {"Returns", "Yields"} & set(found)
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_a_class_shows_how_it_is_used(name):
+@pytest.mark.parametrize("name", OBJECTS)
+def test_an_example_shows_how_it_is_used(name):
+    """The doctests run it."""
     if is_result(OBJECTS[name]):
         pytest.skip("not made by users")
     assert ">>> " in sections(OBJECTS[name]).get("Examples", "")
+
+
+# Checks of numpydoc that are not ours, and why.
+NOT_OURS = {
+    "ES01": "one line may say all",
+    "SA01": "not everything has a relative",
+    "EX01": "methods are shown in the example of their class; see the test above",
+    "PR03": "parameters that belong together are described together",
+    "PR04": "a name may say all, as `n_jobs` does",
+    "PR07": "the same",
+    "PR08": "descriptions may begin with km/s, mÅ or a piece of code",
+    "RT01": "see the test above",
+    "RT02": "several values are named",
+    "RT03": "the type may say all",
+    "RT04": "as PR08",
+    "SS05": "takes plurals for verbs",
+}
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_it_passes_the_validation_of_numpydoc(name):
+    validation = pytest.importorskip("numpydoc.validate", reason="no numpydoc")
+    if is_result(CALLABLES[name]):
+        pytest.skip("fields of results are attributes")
+    errors = validation.validate(name)["errors"]
+    assert not [error for error in errors if error[0] not in NOT_OURS]
 
 
 @pytest.mark.parametrize("name", CLASSES)

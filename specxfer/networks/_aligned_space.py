@@ -95,7 +95,7 @@ class AlignedSpace(nn.Module):
         self.log_scale = nn.Parameter(2 * self.radius.log())
 
     def encoded(self, x, side):
-        """h of one side.
+        """The vector h of one side.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class AlignedSpace(nn.Module):
         return functional.normalize(torch.cat([h, last], dim=1), dim=1)
 
     def dropped(self, embedding):
-        """h of points on the sphere, whose last number is above 0.
+        """The vectors h of points on the sphere, whose last number is above 0.
 
         Parameters
         ----------

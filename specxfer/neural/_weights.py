@@ -51,6 +51,15 @@ def load_arrays(module, arrays):
     ------
     ValueError
         If names or shapes differ.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from specxfer.neural import arrays_of, load_arrays
+    >>> trained = torch.nn.Linear(2, 1)
+    >>> again = load_arrays(torch.nn.Linear(2, 1), arrays_of(trained))
+    >>> bool((again.weight == trained.weight).all())
+    True
     """
     there = module.state_dict()
     wrong = sorted(there.keys() ^ arrays.keys())

@@ -138,7 +138,7 @@ class WindowMasker(SpectraTransformer):
         Parameters
         ----------
         input_features : array-like of str, optional
-            By default the names seen in `fit`, or x0, x1, …
+            By default the names seen in `fit`, or x0, x1 and so on.
 
         Returns
         -------
