@@ -24,6 +24,7 @@ import numpy as np
 from astropy.table import Table
 
 from benchmarks.linear_calibration import World
+from benchmarks.sections import Section
 from specxfer import Spectra
 from specxfer.abundances import AbundanceRegressor, EquivalentWidths
 from specxfer.abundances._abundance_regressor import ELEMENTS, _Data
@@ -125,6 +126,7 @@ def main(data, n_train=6000, n_components=60):
     limit = bounds(data)
     columns = ["translated", "from X", "null", "observed"]
     print("rms scatter, dex:", *columns, "bound")
+    found = []
     for i, element in enumerate(ELEMENTS):
         for domain, mask in world.domains.items():
             rms = [
@@ -132,6 +134,8 @@ def main(data, n_train=6000, n_components=60):
                 for c in columns
             ]
             z = (x_fe[mask, i] - truth[mask, i]) / std[mask, i]
+            found.append((element, domain, *rms, limit[element, domain]))
+            found[-1] += (np.sqrt(np.mean(z**2)),)
             print(
                 f"{element:3} {domain:6}",
                 *(f"{value:7.3f}" for value in rms),
@@ -149,6 +153,26 @@ def main(data, n_train=6000, n_components=60):
                 f"  z: {np.sqrt(np.mean(z**2)):.2f}",
                 *(f"{100 * np.mean(np.abs(z) < k):.1f}" for k in (1, 2)),
             )
+    names = ["element", "domain", *columns, "bound", "error over stated"]
+    return Table(rows=found, names=names)
+
+
+def sections(data):
+    """Its section of the documentation."""
+    table = main(data)
+    for name in table.colnames[2:-1]:
+        table[name].unit, table[name].format = "dex", ".3f"
+    table["error over stated"].format = ".2f"
+    text = (
+        "Scatter about the truth of [X/Fe] of 1,600 synthetic test stars, rms in dex: "
+        "from translated spectra (``AbundanceRegressor`` of ``PCARidge``), from the "
+        "source spectrum directly (``PCARidge`` of the labels), from the stellar "
+        "parameters alone (null), from the *observed* target spectra, and the bound on "
+        "what the source tells. 6,000 training stars at S/N 100, whose labels have "
+        "errors of 0.05 to 0.1 dex and are wrong, and flagged, in a tenth. Seeds 1, 2 "
+        "and 7."
+    )
+    yield Section("Abundances of heavy elements", text, table)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from benchmarks.lte_pairs import Pairs
+from benchmarks.sections import Section
 from specxfer.compose import TargetWindow
 from specxfer.linear import PCARidge, unattenuated
 from specxfer.lines import KEY_LINES, load_lines
@@ -59,7 +60,25 @@ def main(data, n_train=6000, n_components=60):
     medians = table["domain", "snr", "model", *shown].group_by(
         ["domain", "snr", "model"]
     )
-    medians.groups.aggregate(np.median).pprint(max_lines=-1, max_width=-1)
+    medians = medians.groups.aggregate(np.median)
+    medians.pprint(max_lines=-1, max_width=-1)
+    return medians
+
+
+def sections(data):
+    """Its section of the documentation."""
+    text = (
+        "Medians over the eight key lines of the slopes of predicted on true and of "
+        "true on predicted equivalent widths, and of their rms error. 1,600 synthetic "
+        "test stars at three signal-to-noise ratios of the source, by models trained "
+        "on 6,000 stars at S/N 100. The peer is scikit-learn's ``PCA(30)`` and "
+        "``Ridge(10)``. What ``observed_on_predicted`` takes for observed is the "
+        "noise-free truth. Seeds 0, 1, 2 and the S/N."
+    )
+    table = main(data)
+    for name in ("predicted_on_truth", "observed_on_predicted", "rms"):
+        table[name].format = ".2f"
+    yield Section("Slopes at other signal-to-noise ratios", text, table)
 
 
 if __name__ == "__main__":

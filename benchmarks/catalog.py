@@ -18,8 +18,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
 import specxfer
+from benchmarks.sections import Section
 from specxfer import Spectra
 from specxfer.linear import PCARidge
 
@@ -66,9 +68,9 @@ def timed(function, *args, **options):
     return np.array([time.perf_counter(), time.process_time()]) - start
 
 
-def rates(model, X, folder, rounds, bar):
+def rates(model, X, folder, rounds):
     """Stars per second in memory and through a catalogue."""
-    met = True
+    found = []
     for name, options in CASES.items():
         times = []
         for _ in range(rounds):
@@ -85,8 +87,9 @@ def rates(model, X, folder, rounds, bar):
             f"(processor time {of_work:.2f})",
             flush=True,
         )
-        met &= ratio >= bar
-    return met
+        found.append((name, len(X) / inside, len(X) / through, ratio))
+    names = ["written", "in memory", "to disk", "ratio"]
+    return Table(rows=found, names=names)
 
 
 class AnonymousMemory:
@@ -136,7 +139,7 @@ def memory(model, wave, n, folder):
     return used.peak, used.peak - used.start, n / took
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--p", type=int, default=8575, help="pixels of the source")
     parser.add_argument("--q", type=int, default=16384, help="pixels of the target")
@@ -144,7 +147,7 @@ def main():
     parser.add_argument("--n-memory", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", help="on the disk to write to")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     wave_in, wave_out = grids(args.p, args.q)
     train = 1500
     X, y = (spectra(observed(train, w, 1), w) for w in (wave_in, wave_out))
@@ -153,15 +156,32 @@ def main():
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         folder = Path(folder)
         new = spectra(observed(args.n, wave_in, 3), wave_in)
-        met = rates(model, new, folder, args.rounds, BARS["rate"])
+        table = rates(model, new, folder, args.rounds)
         del new
         peak, more, rate = memory(model, wave_in, args.n_memory, folder)
     print(
         f"{args.n_memory} stars from a memory map: peak RssAnon {peak:.2f} GB "
         f"({more:.2f} above the start), {rate:.0f} stars/s with lines"
     )
-    met &= peak < BARS["memory"]
+    met = (table["ratio"] >= BARS["rate"]).all() and peak < BARS["memory"]
     print("all bars met" if met else f"bars not met: {BARS}")
+    return table, args.n_memory, peak
+
+
+def sections(data):
+    """Its section of the documentation; it takes no data."""
+    table, n, peak = main(["--n", "4096", "--n-memory", "20000"])
+    for name in ("in memory", "to disk"):
+        table[name].unit, table[name].format = "star / s", ".0f"
+    table["ratio"].format = ".2f"
+    text = (
+        "Stars per second from 8,575 to 16,384 pixels by ``PCARidge(100)``: predicted "
+        "in memory, and by ``translate_catalog`` to disk, 4,096 stars. Median of three "
+        "rounds in turn, seeds 1 and 3; the ratio is of neighbouring rounds. "
+        f"{n:,} stars from a memory map, with lines: the process's anonymous memory "
+        f"(RssAnon) peaks at {peak:.2f} GB."
+    )
+    yield Section("Catalogues", text, table)
 
 
 if __name__ == "__main__":

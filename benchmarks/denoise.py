@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.lte_pairs import Pairs
+from benchmarks.sections import Section
 from benchmarks.simulated_pairs import heavy_lines
 from specxfer import denoise, translate
 from specxfer.linear import PCARidge
+from specxfer.lines import KEY_LINES
 from specxfer.metrics import equivalent_width, giants_and_dwarfs, line_table
 
 
@@ -36,11 +38,13 @@ def main(data, n_train=6000, n_components=60):
     print(f"denoise: {time.perf_counter() - start:.0f} s")
     spectra = {"denoised": both, "translated": alone, "observed": pairs.y_test}
     lines = heavy_lines(pairs.truth)
+    tables = {}
     for quantity in ("flux", "ew"):
         flux = {name: s.flux for name, s in spectra.items()}
         table = line_table(pairs.truth, flux, lines, quantity=quantity, noise="none")
         print(f"\nrms error of {quantity} [{table.meta['unit']}]")
-        table["line", "domain", *spectra].pprint(max_lines=-1, max_width=-1)
+        tables[quantity] = table["line", "domain", *spectra]
+        tables[quantity].pprint(max_lines=-1, max_width=-1)
         for name in ("translated", "observed"):
             better = table["denoised"] < table[name]
             sure = table[f"d_{name}_lo"] > 0
@@ -50,6 +54,21 @@ def main(data, n_train=6000, n_components=60):
             )
     for name in ("denoised", "translated"):
         calibration(name, spectra[name], pairs.truth, lines)
+    return tables
+
+
+def sections(data):
+    """Its section of the documentation."""
+    table = main(data)["flux"]
+    text = (
+        "Rms error of the flux, in units of the continuum, against the noise-free "
+        "truth of 1,600 synthetic test stars: of ``denoise``, of ``PCARidge``'s "
+        "translation alone, and of the observation alone. 6,000 training stars, S/N "
+        "100 in the source, 50 in the target; seeds 1 and 2; eight lines and all "
+        "pixels."
+    )
+    some = np.isin(table["line"], [*KEY_LINES, "all"])
+    yield Section("Stars that both surveys observed", text, table[some])
 
 
 def calibration(name, spectra, truth, lines):

@@ -20,6 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
+from benchmarks.sections import Section
 from specxfer import Spectra
 from specxfer.baselines import NullTranslator
 from specxfer.io import apogee_wave, galah_wave
@@ -111,7 +112,24 @@ def main(data, n_train=6000):
         if name.startswith("sklearn"):
             lower = table[f"d_{name}_lo"] > 0
             print(f"PCARidge beats {name}, 95%, in {lower.sum()} of {len(table)} rows")
-    table["line", "domain", *models, "bound"].pprint(max_lines=-1, max_width=-1)
+    table = table["line", "domain", *models, "bound"]
+    table.pprint(max_lines=-1, max_width=-1)
+    return table
+
+
+def sections(data):
+    """Its section of the documentation."""
+    text = (
+        "Rms error of the flux, in units of the continuum, against the noise-free "
+        "truth of 1,600 synthetic test stars, after training on 6,000 others: S/N 100 "
+        "in the source, 50 in the target. Peers are scikit-learn's "
+        "``make_pipeline(PCA(k, whiten=True), Ridge(10))`` with 30 and 60 components; "
+        "``labels`` is a null that knows Teff, log g, [Fe/H] and [α/Fe] exactly and "
+        "nothing else; ``bound`` the smallest error that any method could reach "
+        "without knowing the target's resolving power. Seeds 0, 1, 2; ``PCARidge``'s "
+        "number of products was chosen with these test stars in sight."
+    )
+    yield Section("PCARidge, scikit-learn and the bound", text, main(data))
 
 
 if __name__ == "__main__":
