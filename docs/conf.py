@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "matplotlib.sphinxext.plot_directive",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
@@ -50,6 +51,11 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "download_all_examples": False,
 }
+
+plot_formats = [("png", 144)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
+plot_include_source = False
 
 if tags.has("online"):  # noqa: F821 (Sphinx defines it)
     intersphinx_mapping = {
