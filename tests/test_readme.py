@@ -49,6 +49,13 @@ def test_the_example_runs():
     assert 0 < seen.sum() < len(seen)
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_its_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text())
+    assert len(links) >= 3
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
 @pytest.mark.skipif(os.name != "posix", reason=".ci/run is a shell script")
 def test_ci_runs_the_test_command_and_fails_with_it(tmp_path):
     """On a stand-in README, so that the suite does not run itself."""
