@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import subprocess
+import textwrap
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,10 +49,15 @@ class Section:
         rows += map(list, zip(*cells, strict=True))
         lines = (", ".join(map(quoted, row)) for row in rows)
         return "\n".join(
-            [self.title, "-" * len(self.title), "", self.text, ""]
+            [self.title, "-" * len(self.title), "", wrapped(self.text), ""]
             + [".. csv-table::", "   :header-rows: 1", ""]
             + [f"   {line}" for line in lines]
         )
+
+
+def wrapped(text):
+    """A paragraph in lines of the documentation's width."""
+    return textwrap.fill(text, 88, break_long_words=False, break_on_hyphens=False)
 
 
 def head(column):
@@ -127,7 +133,7 @@ def write(page, name, sections, remark):
     """
     body = "\n\n".join(section.to_rst() for section in sections)
     begin, end = f".. begin {name}", f".. end {name}"
-    new = f"{begin}\n\n{body}\n\n{remark}\n\n{end}\n"
+    new = f"{begin}\n\n{body}\n\n{wrapped(remark)}\n\n{end}\n"
     text = page.read_text()
     old = re.compile(rf"^{re.escape(begin)}\n.*?^{re.escape(end)}\n", re.M | re.S)
     if old.search(text):
