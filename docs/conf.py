@@ -29,6 +29,7 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build"]
 html_static_path = ["_static"]
 default_role = "code"
+nitpicky = True
 
 autosummary_generate = True
 autosummary_imported_members = True

@@ -1,5 +1,7 @@
 """specxfer: translate the spectra of stars from one survey to another."""
 
+import importlib
+
 from specxfer._fingerprint import fingerprint
 from specxfer._version import __version__
 from specxfer.base import (
@@ -41,3 +43,19 @@ __all__ = [
     "translate_catalog",
     "vacuum_to_air",
 ]
+
+_ROOMS = (
+    "abundances", "baselines", "compose", "datasets", "io", "linear", "model_selection",
+    "networks", "neural", "plotting", "preprocessing", "validation", "velocity",
+)  # fmt: skip
+
+
+def __getattr__(name):
+    """Rooms are entered when they are named: ``specxfer.linear`` needs no import."""
+    if name in _ROOMS:
+        return importlib.import_module(f"specxfer.{name}")
+    raise AttributeError(f"module 'specxfer' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_ROOMS})

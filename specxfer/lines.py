@@ -33,7 +33,7 @@ KEY_LINES = (
 _SURVEYS = ("apogee", "galah")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Line:
     """An absorption line and the wavelength interval that measures it.
 
@@ -67,6 +67,8 @@ class Line:
     --------
     >>> from specxfer.lines import Line
     >>> line = Line("Ba II 6497", "Ba", "Ba II", 6496.897, "air", 6496.70, 6497.28)
+    >>> line
+    Line('Ba II 6497', 6496.7 to 6497.28 Å, air)
     >>> line.window
     (6496.7, 6497.28)
     >>> line.to_medium("vacuum").wave
@@ -87,6 +89,10 @@ class Line:
     blend: str = ""
     note: str = ""
     source: str = ""
+
+    def __repr__(self):
+        window = f"{self.lo} to {self.hi} Å" if self.has_window else "no window"
+        return f"{type(self).__name__}({self.name!r}, {window}, {self.medium})"
 
     @property
     def has_window(self):

@@ -41,3 +41,17 @@ def test_every_public_name_is_there_and_listed():
     for name in specxfer.__all__:
         assert getattr(specxfer, name) is not None
         assert name in dir(specxfer)
+
+
+def test_rooms_open_when_they_are_named():
+    code = "import specxfer; specxfer.linear.PCARidge; specxfer.velocity"
+    found = modules_after(code)
+    assert {"specxfer.linear", "specxfer.velocity"} <= found
+    assert not {"torch", "matplotlib"} & found
+
+
+def test_what_is_not_there_is_an_attribute_error():
+    import specxfer
+
+    assert not hasattr(specxfer, "PCARidge")
+    assert {"linear", "neural", "translate"} <= set(dir(specxfer))

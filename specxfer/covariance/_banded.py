@@ -7,7 +7,7 @@ import numpy as np
 from specxfer._lazy import as_index, split_key, take
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BandedCovariance:
     r"""Covariance of noise that was convolved along each chip.
 
@@ -37,6 +37,8 @@ class BandedCovariance:
     >>> cov = BandedCovariance(np.ones((1, 3)), pair, np.arange(3), np.zeros(3, int))
     >>> cov.functional_variance(np.ones((3, 1)))  # 3 + 2 × (0.5 + 0.5)
     array([[5.]])
+    >>> cov
+    <BandedCovariance of 1 spectra × 3 pixels: banded along each chip>
     """
 
     ivar: np.ndarray
@@ -53,6 +55,10 @@ class BandedCovariance:
 
     def __len__(self):
         return len(self.ivar)
+
+    def __repr__(self):
+        n, p = self.shape
+        return f"<{type(self).__name__} of {n} spectra × {p} pixels: {self.form}>"
 
     def __getitem__(self, key):
         rows, cols = split_key(key)

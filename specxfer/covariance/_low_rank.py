@@ -8,7 +8,7 @@ from specxfer._exact import rowwise_matmul
 from specxfer._lazy import as_index, split_key, take
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LowRankCovariance:
     """Low-rank plus diagonal covariance of the flux errors of many spectra.
 
@@ -47,6 +47,8 @@ class LowRankCovariance:
     >>> cov = LowRankCovariance(np.full((1, 1, 1), 0.01), np.ones((1, 3)), np.zeros(3))
     >>> cov.functional_variance(np.ones((3, 1)))  # three pixels that err as one
     array([[0.09]])
+    >>> cov
+    <LowRankCovariance of 1 spectra × 3 pixels: low rank (1) + diagonal>
     """
 
     core: np.ndarray
@@ -67,6 +69,11 @@ class LowRankCovariance:
 
     def __len__(self):
         return len(self.core)
+
+    def __repr__(self):
+        n, p = self.shape
+        form = f"low rank ({len(self.basis)}) + diagonal"
+        return f"<{type(self).__name__} of {n} spectra × {p} pixels: {form}>"
 
     def __getitem__(self, key):
         rows, cols = split_key(key)
