@@ -103,12 +103,17 @@ def conditions():
 
 def commit():
     """Of which commit the code is, and whether it was changed since."""
+
+    def git(*arguments):
+        run = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(run, capture_output=True, text=True, check=True).stdout
+
     try:
-        run = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
-        done = subprocess.run(run, capture_output=True, text=True, check=True)
+        name = git("rev-parse", "--short", "HEAD").strip()
+        changed = git("status", "--porcelain", "--", "specxfer", "benchmarks")
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return f" ({done.stdout.strip()})"
+    return f" ({name}, changed since)" if changed else f" ({name})"
 
 
 def processor():
