@@ -29,22 +29,22 @@ train, test = np.arange(700), np.arange(700, 1000)
 X
 
 # %%
-# `TargetWindow` trains and predicts one window of the target. In the source two pixels
-# are made one, which loses little, as APOGEE's pixels are finer than its resolution.
+# `TargetWindow` trains and predicts one window of the target, here with half an Å
+# beside it: an equivalent width needs the pixels that the window's edges cut. In the
+# source two pixels are made one, which loses little, as APOGEE's pixels are finer than
+# its resolution.
 
 barium = load_lines("galah", names="Ba II 6497")
-model = TargetWindow(
-    make_pipeline(Rebinner(2), PCARidge(n_components=20)), windows=barium
-)
+pipeline = make_pipeline(Rebinner(2), PCARidge(n_components=20))
+model = TargetWindow(pipeline, windows=barium, pad=0.5)
 model.fit(X[train], y[train])
 
 # %%
 # A null knows Teff, log g, [Fe/H] and [α/Fe] of the star exactly, and nothing else.
 # Barium is partly a function of these, and so the null is far from useless.
 
-null = TargetWindow(
-    NullTranslator("labels", labels=["teff", "logg", "fe_h", "alpha"]), windows=barium
-)
+labels = NullTranslator("labels", labels=["teff", "logg", "fe_h", "alpha"])
+null = TargetWindow(labels, windows=barium, pad=0.5)
 null.fit(X[train], y[train])
 
 # %%

@@ -36,7 +36,9 @@ class TargetWindow(MetaTranslator):
     pixels : slice or array-like of bool or int, optional
         Target pixels, besides those of `windows`. With neither, all are used.
     pad : float, default=0.0
-        Å by which each window grows on both sides.
+        Å by which each window grows on both sides. A pixel is in a window if its
+        centre is. Equivalent widths also need the pixels that the edges cut, or take
+        them to be as deep as the line: pad by a pixel or more.
     wave : array-like of shape (n_pixels_out,), optional
         Wavelengths in Å of a plain target; `Spectra` have their own.
     medium : {"air", "vacuum"}, optional
