@@ -157,13 +157,14 @@ def main(argv=None):
         folder = Path(folder)
         new = spectra(observed(args.n, wave_in, 3), wave_in)
         table = rates(model, new, folder, args.rounds)
+        met = bool((table["ratio"] >= BARS["rate"]).all())
         del new
         peak, more, rate = memory(model, wave_in, args.n_memory, folder)
     print(
         f"{args.n_memory} stars from a memory map: peak RssAnon {peak:.2f} GB "
         f"({more:.2f} above the start), {rate:.0f} stars/s with lines"
     )
-    met = (table["ratio"] >= BARS["rate"]).all() and peak < BARS["memory"]
+    met &= peak < BARS["memory"]
     print("all bars met" if met else f"bars not met: {BARS}")
     return table, args.n_memory, peak
 
