@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # gallery_order
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import specxfer
@@ -41,7 +42,7 @@ numpydoc_validation_checks = set()
 sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "gallery_order.GalleryOrder",
     "doc_module": "specxfer",
     "reference_url": {"specxfer": None},
     "backreferences_dir": "api/backreferences",

@@ -35,6 +35,19 @@ def test_an_example_has_a_title_and_explains_itself(path):
     assert path.read_text().count("# %%\n# ") >= 2
 
 
+@pytest.mark.parametrize("path", EXAMPLES, ids=name)
+def test_a_figure_is_finished_in_the_block_that_begins_it(path):
+    """Sphinx-Gallery takes what is there at the end of a block."""
+    for block in path.read_text().split("# %%\n"):
+        begun = re.search(r"plt\.(subplots|figure)\(|\.plot\($", block, flags=re.M)
+        assert bool(begun) <= ("plt.show()" in block)
+
+
+def test_every_example_has_its_place_in_the_gallery():
+    order = runpy.run_path(str(GALLERY.parents[1] / "docs" / "gallery_order.py"))
+    assert sorted(order["ORDER"]) == sorted(map(name, EXAMPLES))
+
+
 @pytest.mark.parametrize("path", [p for p in EXAMPLES if name(p) not in SLOW], ids=name)
 def test_an_example_draws(path, monkeypatch, tmp_path):
     import matplotlib.pyplot as plt
