@@ -15,8 +15,6 @@ file system that takes no more; a file that cannot be read; bytes that change.
 import argparse
 import os
 import resource
-import shutil
-import signal
 import tempfile
 import time
 from functools import partial
@@ -25,11 +23,13 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from benchmarks.kills import contents, in_child, kills
 from specxfer import Spectra
 from specxfer.io import PairedStore, StoreError
 
 BATCH = 256
 PIXELS = 8575, 16384
+PARTS = "parts/*.npz"
 BARS = {"size": 0.6, "sequential": 0.6, "random": 2.0}
 
 
@@ -65,12 +65,6 @@ def blocks(n, size=1024):
 def bytes_in(folder):
     """Bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def contents(folder):
-    """Every file below a folder, and what is in it."""
-    files = (path for path in Path(folder).rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 # ----------------------------------------------------------------------- size and rates
@@ -172,49 +166,6 @@ def files_of(folder, n):
     return names
 
 
-def in_child(function, kill_after=None):
-    """Call a function in a process of its own; whether it came to its end."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            function()
-            code = 0
-        finally:
-            os._exit(code)
-    if kill_after is not None:
-        time.sleep(kill_after)
-        os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-def kills(name, build, folder, n_kills):
-    """Kill builds at random moments; whether each ends with the same bytes."""
-    whole, broken = folder / "whole", folder / "broken"
-    start = time.perf_counter()
-    in_child(partial(build, whole))
-    took = time.perf_counter() - start
-    expected = contents(whole)
-    rng = np.random.default_rng(1)
-    same = midway = tries = 0
-    while tries < n_kills:
-        if in_child(partial(build, broken), rng.uniform(0, took)):
-            shutil.rmtree(broken)  # it was faster than the kill
-            continue
-        tries += 1
-        done = len(list(broken.glob("parts/*.npz")))
-        midway += done > 0
-        again = in_child(partial(build, broken))
-        same += again and contents(broken) == expected
-        shutil.rmtree(broken)
-    print(
-        f"killed {n_kills} times, {name}: {same} times the same bytes in the end "
-        f"({midway} times some parts were done, and not all)",
-        flush=True,
-    )
-    return same == n_kills
-
-
 def full_disk(build, folder):
     """No file may grow; then it may. Whether nothing is lost."""
     whole, full = folder / "whole", folder / "full"
@@ -287,8 +238,9 @@ def faults(folder, n_kills):
         _from_files, files=files, read_source=read_row, read_target=read_row
     )
     of_files, of_spectra = folder / "files", folder / "spectra"
-    met = kills("from files", from_files, of_files, n_kills)
-    met &= kills("from Spectra", partial(_from_spectra, X, y), of_spectra, n_kills)
+    from_spectra = partial(_from_spectra, X, y)
+    met = kills("from files", from_files, of_files, n_kills, PARTS)
+    met &= kills("from Spectra", from_spectra, of_spectra, n_kills, PARTS)
     met &= full_disk(from_files, of_files)
     met &= unreadable(from_files, files, of_files)
     return met & damage(of_files, 100)
