@@ -27,7 +27,8 @@ class AsItIs:
 
     def unpack(self, codes, rows, out):
         """Write the values to an array."""
-        out[...] = codes
+        if codes is not out:
+            out[...] = codes
 
 
 class StoredArray:
@@ -102,16 +103,18 @@ class StoredArray:
         """Write the values of rows and columns to an array in C order."""
         p = self.shape[1]
         everything = isinstance(cols, slice) and range(p)[cols] == range(p)
+        as_it_is = everything and self.codec.stored == out.dtype
         height = min(len(rows), max(1, PIECE // max(1, p)))
-        buffer = np.empty((height, p), self.codec.stored)
+        buffer = np.empty((0 if as_it_is else height, p), self.codec.stored)
         with _Files(self.folder) as files:
             for start in range(0, len(rows), height):
                 some = rows[start : start + height]
-                codes = buffer[: len(some)]
+                values = out[start : start + height]
+                codes = values if as_it_is else buffer[: len(some)]
                 self._fill(files, some.tolist(), codes)
                 if not everything:
                     codes = codes[:, cols]
-                self._unpack(codes, some, out[start : start + height])
+                self._unpack(codes, some, values)
 
     def _fill(self, files, rows, codes):
         """Read the codes of some rows, those that follow each other at once."""

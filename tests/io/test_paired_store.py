@@ -105,7 +105,12 @@ def test_rows_and_columns_are_read_on_demand(pairs, store):
     assert y[rows].ids is None or list(y[rows].ids) == [y.ids[i] for i in rows]
 
 
-def test_any_rows_in_pieces_by_threads_and_with_few_files_open(store, monkeypatch):
+@pytest.mark.parametrize("lossless", [False, True])
+def test_any_rows_in_pieces_by_threads_and_with_few_files_open(
+    lossless, store, pairs, tmp_path, monkeypatch
+):
+    if lossless:
+        store = PairedStore.build(tmp_path / "a", *pairs, lossless=True, chunk_rows=16)
     whole = np.asarray(store.target), store.target.ivar
     for name, value in (("PIECE", 700), ("STRIP", 2000), ("MOST_OPEN", 2)):
         monkeypatch.setattr(f"specxfer.io._stored_array.{name}", value)
