@@ -1,6 +1,7 @@
 """`StoredArray`: rows of an array in files, decoded where they are wanted."""
 
 from io import FileIO
+from threading import current_thread, main_thread
 
 import numpy as np
 
@@ -90,10 +91,10 @@ class StoredArray:
         values = out if direct else np.empty((len(rows), n_cols), self.dtype)
         height = max(1, STRIP // max(1, p))
         strips = [slice(i, i + height) for i in range(0, len(rows), height)]
-        if len(strips) == 1:
-            self._read(rows, cols, values)
-        else:
+        if len(strips) > 1 and current_thread() is main_thread():
             in_parallel(lambda at: self._read(rows[at], cols, values[at]), strips)
+        else:  # little, or in a thread that works beside others
+            self._read(rows, cols, values)
         if out is None or direct:
             return values
         out[...] = values
@@ -104,8 +105,9 @@ class StoredArray:
         p = self.shape[1]
         everything = isinstance(cols, slice) and range(p)[cols] == range(p)
         as_it_is = everything and self.codec.stored == out.dtype
-        height = min(len(rows), max(1, PIECE // max(1, p)))
-        buffer = np.empty((0 if as_it_is else height, p), self.codec.stored)
+        height = max(1, PIECE // max(1, p))
+        n_rows = 0 if as_it_is else min(height, len(rows))
+        buffer = np.empty((n_rows, p), self.codec.stored)
         with _Files(self.folder) as files:
             for start in range(0, len(rows), height):
                 some = rows[start : start + height]
