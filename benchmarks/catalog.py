@@ -4,7 +4,8 @@ Rates: the same stars by `predict` in memory and through a catalogue on disk, in
 printed is the median over rounds of the ratio of neighbours, which a change of the
 machine's load hardly touches. Memory: the anonymous part of the resident set (RssAnon,
 without mapped files) while many stars go from a memory map to a catalogue, the model
-included, the interpreter with its libraries not.
+included, the interpreter with its libraries not. Kills: a run of few pixels is killed
+(SIGKILL) at random moments and called again.
 
     python -m benchmarks.catalog
     python -m benchmarks.catalog --p 2000 --q 4000 --n 3000 --n-memory 100000
@@ -21,6 +22,7 @@ import numpy as np
 from astropy.table import Table
 
 import specxfer
+from benchmarks.kills import kills
 from benchmarks.sections import Section
 from specxfer import Spectra
 from specxfer.linear import PCARidge
@@ -139,6 +141,22 @@ def memory(model, wave, n, folder):
     return used.peak, used.peak - used.start, n / took
 
 
+def killed(folder, n_kills):
+    """Whether a catalogue that was killed ends with the same bytes."""
+    folder = folder / "kills"
+    folder.mkdir()
+    waves = grids(600, 1000)
+    X, y = (spectra(observed(500, wave, 1), wave) for wave in waves)
+    model = PCARidge(20).fit(X, y)
+    new = spectra(observed(20_000, waves[0], 3), waves[0])
+
+    def make(out):
+        lines = [(5000.0, 5020.0), (6490.0, 6510.0)]
+        specxfer.translate_catalog(model, new, out, lines=lines)
+
+    return kills("in a catalogue", make, folder, n_kills, "parts/*.fits")
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--p", type=int, default=8575, help="pixels of the source")
@@ -146,6 +164,7 @@ def main(argv=None):
     parser.add_argument("--n", type=int, default=8192, help="stars of the rates")
     parser.add_argument("--n-memory", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--folder", help="on the disk to write to")
     args = parser.parse_args(argv)
     wave_in, wave_out = grids(args.p, args.q)
@@ -160,6 +179,7 @@ def main(argv=None):
         met = bool((table["ratio"] >= BARS["rate"]).all())
         del new
         peak, more, rate = memory(model, wave_in, args.n_memory, folder)
+        met &= killed(folder, args.kills)
     print(
         f"{args.n_memory} stars from a memory map: peak RssAnon {peak:.2f} GB "
         f"({more:.2f} above the start), {rate:.0f} stars/s with lines"

@@ -1,4 +1,4 @@
-"""specxfer fit, translate, score: what they do is what the library does."""
+"""specxfer build, fit, translate, score: what they do is what the library does."""
 
 import runpy
 import sys
@@ -11,7 +11,14 @@ from astropy.table import QTable, Table
 import specxfer
 from specxfer import Spectra
 from specxfer._command_line import main
-from specxfer.io import apogee_wave, galah_wave, read_apogee, read_galah, write_galah
+from specxfer.io import (
+    PairedStore,
+    apogee_wave,
+    galah_wave,
+    read_apogee,
+    read_galah,
+    write_galah,
+)
 from specxfer.linear import PCARidge
 from specxfer.lines import load_lines
 
@@ -139,6 +146,70 @@ def test_a_table_of_pairs_names_the_stars(folder, tmp_path, capsys):
     assert specxfer.read_card(out)["metrics"]["n_stars"] == N - 2
 
 
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.*")}
+
+
+@pytest.fixture(scope="module")
+def store(folder):
+    """Stored pairs, made by the command."""
+    path = folder / "pairs.zarr"
+    assert main(["build", str(path), *both(folder)]) == 0
+    return path
+
+
+def test_build_stores_what_the_readers_read(store, folder):
+    X, y = data(folder)
+    stored = PairedStore(store)
+    stored.verify()
+    assert list(stored.source.ids) == list(X.ids) == list(stored.target.ids)
+    order = [list(y.ids).index(star) for star in X.ids]
+    for given, kept in ((X, stored.source), (y[order], stored.target)):
+        assert kept.is_lazy
+        np.testing.assert_allclose(kept.flux, given.flux, atol=2**-14)
+        np.testing.assert_allclose(kept.ivar, given.ivar, rtol=2**-8)
+        assert list(kept.meta["file"]) == list(given.meta["file"])
+
+
+def test_build_takes_a_table_of_pairs_and_every_bit(folder, tmp_path, capsys):
+    out = tmp_path / "pairs.zarr"
+    pairs = Table.read(folder / "pairs.ecsv")
+    pairs["star"] = [f"star {i}" for i in range(N - 2)]
+    pairs["mg_fe"] = np.linspace(0, 1, N - 2)
+    pairs.write(tmp_path / "pairs.ecsv")
+    command = ["build", str(out), *both(folder), "--lossless", "--pairs"]
+    assert main([*command, str(tmp_path / "pairs.ecsv")]) == 0
+    assert f"{N - 2} pairs" in capsys.readouterr().out
+    stored = PairedStore(out)
+    assert list(stored.source.ids) == list(pairs["star"])
+    assert list(stored.target.meta["mg_fe"]) == list(pairs["mg_fe"])
+    X, _ = data(folder)
+    np.testing.assert_array_equal(stored.source.flux, X[: N - 2].flux)
+
+
+def test_fit_and_score_read_a_store_on_demand(store, tmp_path, monkeypatch, capsys):
+    out, seen = str(tmp_path / "m.skops"), []
+    fit = PCARidge.fit
+    monkeypatch.setattr(
+        PCARidge, "fit", lambda *args: (seen.extend(args[1:]), fit(*args))[1]
+    )
+    command = ["--store", str(store), "--quiet"]
+    settings = ["--set", "n_components=2", "n_products=0", "alpha=1.0"]
+    assert main(["fit", *command, "--out", out, "--hold-out", "0.25", *settings]) == 0
+    assert len(seen) == 2
+    assert all(side.is_lazy and len(side) == N - 4 for side in seen)
+    held_out = f"{out}.held_out.txt"
+    assert main(["score", out, *command, "--stars", held_out]) == 0
+    printed = capsys.readouterr().out
+    stored = PairedStore(store)
+    rows = np.isin(stored.source.ids, Path(held_out).read_text().split())
+    plain = PCARidge(n_components=2, n_products=0, alpha=1.0)
+    plain.fit(stored.source[~rows], stored.target[~rows])
+    score = plain.score(stored.source[rows], stored.target[rows])
+    assert specxfer.read_card(out)["metrics"]["score_held_out"] == score
+    assert f"score: {score:.4f}" in printed
+
+
 # ---------------------------------------------------------------------- exit codes
 def test_files_that_cannot_be_read_are_1(model, folder, tmp_path, capsys):
     pytest.importorskip("zarr")
@@ -152,6 +223,54 @@ def test_files_that_cannot_be_read_are_1(model, folder, tmp_path, capsys):
     empty = ["--source", str(tmp_path / "none"), "--target", str(folder / "galah")]
     assert main(["score", model, *empty, "--quiet"]) == 1
     assert "no source spectrum could be read" in capsys.readouterr().err
+
+
+def test_build_leaves_out_what_cannot_be_read_and_says_so(folder, tmp_path, capsys):
+    bad = tmp_path / "2M00000015+0000001.npz"  # as its name says
+    bad.write_bytes(b"no")
+    good = sorted(map(str, (folder / "apogee").iterdir()))[:3]
+    command = ["build", str(tmp_path / "pairs.zarr"), "--source", *good, str(bad)]
+    command += ["--target", str(folder / "galah"), "--quiet", "--on-error"]
+    assert main([*command, "raise"]) == 1
+    assert "call again" in capsys.readouterr().err
+    for _ in range(2):  # and again, when it is done
+        assert main([*command, "skip"]) == 1
+        found = capsys.readouterr()
+        assert "1 files could not be read" in found.err
+        assert bad.name in found.err
+        assert "3 pairs of 4" in found.out
+    report = PairedStore(tmp_path / "pairs.zarr").report
+    assert report["file"][report["status"] == "refused"].tolist() == [str(bad)]
+    assert main([*command[:-1], "--lossless"]) == 1
+    assert "holds a store of another run" in capsys.readouterr().err
+
+
+def test_a_store_that_is_none_or_names_no_star_is_1(folder, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "m.skops")]
+    assert main(["fit", "--store", str(folder), *out]) == 1
+    assert "is no part of a store" in capsys.readouterr().err
+    X, y = (Spectra(np.ones((3, 4)), wave=None, medium=None) for _ in "Xy")
+    PairedStore.build(tmp_path / "nameless.zarr", X, y)
+    assert main(["fit", "--store", str(tmp_path / "nameless.zarr"), *out]) == 1
+    assert "does not say of which star" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--source", "a"],
+        ["--source", "a", "--pairs", "p"],
+        ["--store", "s", "--target", "b"],
+        ["--store", "s", "--pairs", "p"],
+    ],
+)
+@pytest.mark.parametrize("command", [["fit", "--out", "m"], ["score", "m"]])
+def test_pairs_come_from_files_or_from_a_store(model, tmp_path, given, command):
+    if command[0] == "score":
+        command = ["score", model]
+    with pytest.raises(SystemExit) as stop:
+        main([*command, *given])
+    assert stop.value.code == 2
 
 
 @pytest.mark.parametrize(
@@ -212,6 +331,22 @@ def test_interrupted_is_130_and_goes_on(model, folder, tmp_path, monkeypatch, ca
     assert np.isfinite(flux).any(axis=1).all()
 
 
+def test_a_build_that_was_interrupted_goes_on(store, folder, tmp_path, monkeypatch):
+    out = tmp_path / "pairs.zarr"
+    command = ["build", str(out), *both(folder)]
+
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("specxfer.io._store_folder.StoreFolder.finish", interrupted)
+        assert main(command) == 130
+    with pytest.raises(ValueError, match="not finished"):
+        PairedStore(out)
+    assert main(command) == 0
+    assert contents(out) == contents(store)
+
+
 def test_stars_in_one_survey_only(folder, tmp_path, capsys):
     other = Spectra(
         np.ones((2, 4096)), np.full((2, 4096), 1e4), wave=galah_wave(3), medium="air",
@@ -227,7 +362,7 @@ def test_stars_in_one_survey_only(folder, tmp_path, capsys):
 
 
 # ---------------------------------------------------------------------------- help
-@pytest.mark.parametrize("command", ["fit", "translate", "score"])
+@pytest.mark.parametrize("command", ["build", "fit", "translate", "score"])
 def test_help_shows_an_example_that_parses(command, capsys):
     from specxfer._command_line import _parser
 
@@ -255,7 +390,8 @@ def test_as_a_module(capsys, monkeypatch):
 
 
 def test_lines_are_those_of_the_survey():
-    from specxfer._command_line import _lines, _parser
+    from specxfer._command_line import _parser
+    from specxfer._commands import _lines
 
     command = ["translate", "m", "--source", "x", "--out", "y", "--lines"]
     for given, expected in (("all", load_lines("galah")), ("key", None)):

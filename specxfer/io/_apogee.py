@@ -17,7 +17,7 @@ from specxfer.io._fits import ZIP, first_bytes, read_parts
 from specxfer.io._mwmstar import read_mwmstar
 from specxfer.spectra import Spectra
 
-__all__ = ["apogee_from_pixels", "read_apogee"]
+__all__ = ["apogee_from_pixels", "read_apogee", "star_in"]
 
 READERS = {  # by format; an apStar has several rows to choose from
     "aspcapStar": read_aspcapstar,
@@ -332,6 +332,12 @@ def _open(path, rows):
             return _spectra_in(path, rows)
     except ReadError as error:
         return [_refused(error)], None
+
+
+def star_in(path):
+    """The star of a file, as `read_apogee` names it; "" if nothing says which."""
+    readings, _ = _open(os.fspath(path), "combined")
+    return readings[0].id
 
 
 def _spectra_in(path, rows):

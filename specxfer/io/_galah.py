@@ -16,7 +16,7 @@ from specxfer.io._galah_files import read_ccds
 from specxfer.resampling import pixel_edges
 from specxfer.spectra import Spectra
 
-__all__ = ["read_galah"]
+__all__ = ["groups_of", "read_galah", "star_of"]
 
 ERROR_FLOOR = 1e-4  # no HERMES spectrum is known better
 SAME_VELOCITY = 0.01  # km/s; the CCDs of a spectrum agree to 1e-5
@@ -220,6 +220,22 @@ class Group:
         folder, name = os.path.split(path)
         head = len(self.id)
         return os.path.join(folder, f"{self.id}[{ccds}]{name[head + 1 :]}")
+
+
+def groups_of(paths):
+    """The files of each spectrum, told by their names."""
+    return _group(find_files(paths), None)
+
+
+def star_of(group):
+    """The star of a spectrum, as `read_galah` names it, from its first good file."""
+    for path, _ in group.files:
+        try:
+            labels = _labels(read_ccds(path, 0.0))
+        except ReadError:
+            continue
+        return _star_name(Reading(path, group.id, meta=labels))
+    return group.id
 
 
 def _group(paths, ids):

@@ -70,7 +70,7 @@ class PairedStore:
     without weight (ivar 0) becomes NaN. Inverse variances are rounded to a relative
     2**-8, so that they are off by at most 0.2%; 0 is exact. That takes half of the
     space of float32. Nothing is compressed: a pixel is decoded by one subtraction, and
-    any row alone.
+    any row alone; many rows by as many threads as the BLAS would use.
 
     The numbers of a ``lossless=True`` store are those given, to the bit.
 

@@ -122,17 +122,20 @@ class FluxCodes:
     checked = True
 
     def __init__(self, steps):
-        self.steps = steps
+        steps = np.asarray(steps, np.float32)[:, None]
+        if len(steps) and (steps == steps[0]).all():  # as of nearly all stores
+            steps = steps[:1]
+        base = steps * np.float32(2**23)
+        self.bits = base.view(np.int32)
+        self.offset = base + steps * np.float32(LEVELS / 4)
 
     def unpack(self, codes, rows, out):
         """Write the flux of the spectra of some rows to an array in C order."""
-        step = self.steps[rows, None]
-        base = step * np.float32(2**23)
-        offset = base + step * np.float32(LEVELS / 4)
+        which = slice(None) if len(self.bits) == 1 else rows
         bits = out.view(np.int32)
         bits[...] = codes
-        bits |= base.view(np.int32)
-        np.subtract(out, offset, out=out)
+        bits |= self.bits[which]
+        out -= self.offset[which]
 
 
 class IvarCodes:

@@ -1,7 +1,11 @@
 """`StoredArray`: rows of an array in files, decoded where they are wanted."""
 
+from io import FileIO
+from threading import current_thread, main_thread
+
 import numpy as np
 
+from specxfer._threads import in_parallel
 from specxfer.io._errors import StoreError
 from specxfer.io._quantised import BadCode
 from specxfer.io._zarr_arrays import chunk_path
@@ -9,6 +13,8 @@ from specxfer.io._zarr_arrays import chunk_path
 __all__ = ["AsItIs", "StoredArray"]
 
 PIECE = 2**17  # elements decoded at a time, so that they stay in the cache
+STRIP = 2**20  # elements a thread decodes at a time
+MOST_OPEN = 64  # files of an array and thread
 
 
 class AsItIs:
@@ -22,7 +28,8 @@ class AsItIs:
 
     def unpack(self, codes, rows, out):
         """Write the values to an array."""
-        out[...] = codes
+        if codes is not out:
+            out[...] = codes
 
 
 class StoredArray:
@@ -78,59 +85,100 @@ class StoredArray:
         ndarray
         """
         n, p = self.shape
-        if isinstance(rows, slice):
-            rows = np.arange(*rows.indices(n))
-        n_cols = len(range(*cols.indices(p))) if isinstance(cols, slice) else len(cols)
+        rows = np.arange(n)[rows] if isinstance(rows, slice) else rows
+        n_cols = len(range(p)[cols]) if isinstance(cols, slice) else len(cols)
         direct = out is not None and out.dtype == self.dtype and out.flags.c_contiguous
         values = out if direct else np.empty((len(rows), n_cols), self.dtype)
-        everything = isinstance(cols, slice) and n_cols == p and (cols.step or 1) > 0
-        step = max(1, PIECE // max(1, p))
-        buffer = np.empty((min(step, len(rows)), p), self.codec.stored)
-        row_bytes = p * buffer.itemsize
-        for run in self._runs(rows):
-            with self._opened(rows[run.start]) as file:
-                file.seek(rows[run.start] % self.chunk_rows * row_bytes)
-                for start in range(run.start, run.stop, step):
-                    piece = slice(start, min(start + step, run.stop))
-                    codes = buffer[: piece.stop - piece.start]
-                    self._fill(file, codes)
-                    if not everything:
-                        codes = codes[:, cols]
-                    self._unpack(codes, rows[piece], values[piece], file)
+        height = max(1, STRIP // max(1, p))
+        strips = [slice(i, i + height) for i in range(0, len(rows), height)]
+        if len(strips) > 1 and current_thread() is main_thread():
+            in_parallel(lambda at: self._read(rows[at], cols, values[at]), strips)
+        else:  # little, or in a thread that works beside others
+            self._read(rows, cols, values)
         if out is None or direct:
             return values
         out[...] = values
         return out
 
-    def _runs(self, rows):
-        """Where rows follow each other in one file."""
-        new = np.diff(rows, prepend=-2) != 1
-        new |= rows % self.chunk_rows == 0
-        starts = np.flatnonzero(new)
-        return map(slice, starts, [*starts[1:], len(rows)])
+    def _read(self, rows, cols, out):
+        """Write the values of rows and columns to an array in C order."""
+        p = self.shape[1]
+        everything = isinstance(cols, slice) and range(p)[cols] == range(p)
+        as_it_is = everything and self.codec.stored == out.dtype
+        height = max(1, PIECE // max(1, p))
+        n_rows = 0 if as_it_is else min(height, len(rows))
+        buffer = np.empty((n_rows, p), self.codec.stored)
+        with _Files(self.folder) as files:
+            for start in range(0, len(rows), height):
+                some = rows[start : start + height]
+                values = out[start : start + height]
+                codes = values if as_it_is else buffer[: len(some)]
+                self._fill(files, some.tolist(), codes)
+                if not everything:
+                    codes = codes[:, cols]
+                self._unpack(codes, some, values)
 
-    def _opened(self, row):
-        path = chunk_path(self.folder, row // self.chunk_rows, 2)
+    def _fill(self, files, rows, codes):
+        """Read the codes of some rows, those that follow each other at once."""
+        row_bytes = codes[:1].nbytes
+        data = memoryview(codes).cast("B")
+        first = 0
+        for i, row in enumerate(rows, 1):
+            if i < len(rows) and rows[i] == row + 1 and rows[i] % self.chunk_rows:
+                continue
+            number, place = divmod(rows[first], self.chunk_rows)
+            files.read(
+                number, place * row_bytes, data[first * row_bytes : i * row_bytes]
+            )
+            first = i
+
+    def _unpack(self, codes, rows, out):
         try:
-            return open(path, "rb", buffering=0)
+            self.codec.unpack(codes, rows, out)
+        except BadCode as error:
+            numbers = np.unique(rows // self.chunk_rows).tolist()
+            some = ", ".join(str(chunk_path(self.folder, i, 2)) for i in numbers)
+            raise StoreError(
+                f"{some} is damaged ({error}): copy or build it again; verify() says "
+                "what else is."
+            ) from None
+
+
+class _Files:
+    """The files of an array, each opened once while rows are read."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.opened = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for file in self.opened.values():
+            file.close()
+        self.opened.clear()
+
+    def read(self, number, start, data):
+        """Fill a buffer from a place in a file."""
+        file = self.opened.get(number)
+        if file is None:
+            file = self._open(number)
+        file.seek(start)
+        while data:
+            n = file.readinto(data)
+            if not n:
+                raise StoreError(f"{file.name} is cut off: copy or build it again.")
+            data = data[n:]
+
+    def _open(self, number):
+        if len(self.opened) == MOST_OPEN:
+            self.__exit__()
+        path = chunk_path(self.folder, number, 2)
+        try:
+            file = self.opened[number] = FileIO(path)
         except FileNotFoundError:
             raise StoreError(
                 f"{path} is missing: the store is not whole. Copy or build it again."
             ) from None
-
-    def _fill(self, file, codes):
-        view = memoryview(codes).cast("B")
-        while view:
-            n = file.readinto(view)
-            if not n:
-                raise StoreError(f"{file.name} is cut off: copy or build it again.")
-            view = view[n:]
-
-    def _unpack(self, codes, rows, out, file):
-        try:
-            self.codec.unpack(codes, rows, out)
-        except BadCode as error:
-            raise StoreError(
-                f"{file.name} is damaged ({error}): copy or build it again; "
-                "verify() says what else is."
-            ) from None
+        return file

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,58 @@ def test_rows_and_columns_are_read_on_demand(pairs, store):
     assert_array_equal(np.asarray(y[:, 30:50]), whole[:, 30:50])
     assert_array_equal(np.asarray(y[rows][:, 5:9]), whole[rows][:, 5:9])
     assert y[rows].ids is None or list(y[rows].ids) == [y.ids[i] for i in rows]
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_any_rows_in_pieces_by_threads_and_with_few_files_open(
+    lossless, store, pairs, tmp_path, monkeypatch
+):
+    if lossless:
+        store = PairedStore.build(tmp_path / "a", *pairs, lossless=True, chunk_rows=16)
+    whole = np.asarray(store.target), store.target.ivar
+    for name, value in (("PIECE", 700), ("STRIP", 2000), ("MOST_OPEN", 2)):
+        monkeypatch.setattr(f"specxfer.io._stored_array.{name}", value)
+    monkeypatch.setattr("specxfer._threads._one_core_each", lambda: nullcontext(2))
+    rows = np.random.default_rng(1).integers(0, N, 3 * N)
+    for cols in (slice(None), slice(5, 300, 7), slice(None, None, -1), [7, 3, 3]):
+        for lazy, values in zip((store.target._flux, store.target._ivar), whole):
+            some = lazy[rows, cols]
+            assert_array_equal(some.read(), values[rows][:, cols])
+            for out in (
+                np.empty(some.shape, "f4"),
+                np.empty(some.shape),
+                np.empty(some.shape, "f4", order="F"),
+            ):
+                assert some.read(out) is out
+                assert_array_equal(out, values[rows][:, cols])
+    assert store.target[[]].flux.shape == (0, 360)
+
+
+def test_each_spectrum_has_its_own_step(pairs, tmp_path):
+    X, y = pairs
+    bright = 1 + np.arange(N)[:, None] / 8
+    wide = X.replace(flux=np.where(np.arange(300) == 7, bright, X))
+    store = PairedStore.build(tmp_path / "wide.zarr", wide, y)
+    low, high = store.card["source"]["flux_step"]
+    assert low < high
+    assert_allclose(store.source.flux, wide.flux, atol=0.51 * high)
+    assert_allclose(store.source.flux[0], wide.flux[0], atol=0.51 * low)
+
+
+def test_a_file_that_is_damaged_missing_or_cut_off_is_named(pairs, tmp_path):
+    store = PairedStore.build(tmp_path / "pairs.zarr", *pairs, chunk_rows=16)
+    first, second = (store.path / f"source/ivar/c/{i}/0" for i in (0, 1))
+    whole = second.read_bytes()
+    second.write_bytes(b"\xff" * len(whole))
+    with pytest.raises(StoreError, match=r"ivar.c.1.0 is damaged .*infinite"):
+        store.source[20:30].load()
+    second.write_bytes(whole[:-1])
+    assert np.isfinite(store.source[:16].ivar).all()
+    with pytest.raises(StoreError, match=r"ivar.c.1.0 is cut off"):
+        store.source.load()
+    first.unlink()
+    with pytest.raises(StoreError, match=r"ivar.c.0.0 is missing"):
+        store.source.load()
 
 
 def test_translators_fit_from_it_and_from_memory_alike(store):
