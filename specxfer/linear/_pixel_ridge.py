@@ -57,6 +57,9 @@ class PixelRidge:
         The part of that which pixels share: what the leverage is multiplied with to
         give it in units of the factors' variance. Coefficients err together where
         the scatter of the training stars ran together.
+    coef_shared : ndarray of shape (n_pixels,)
+        What the pixels of a line share of the rest, for the mean star's leverage: of
+        coefficients that were learnt from neighbours as well.
     """
 
     coef: np.ndarray
@@ -69,6 +72,7 @@ class PixelRidge:
     gram_inverse: np.ndarray
     coef_variance: np.ndarray
     coef_gain: float
+    coef_shared: np.ndarray
 
     def predict(self, features, out=None):
         """Flux, shape (n, n_pixels), of features of shape (n, n_features)."""
@@ -109,11 +113,13 @@ class PixelRidge:
         own = np.maximum(self.coef_variance - self.coef_gain * together, 0)
         basis = np.concatenate([self.coef[:k], self.factors, self.factors])
         diagonal = np.outer(lever, own)
-        if not self.line_scatter.line.any():  # all stars scatter alike
+        alike = not self.line_scatter.line.any()  # in how all stars scatter
+        if alike and not self.coef_shared.any():
             diagonal = (diagonal + alone).astype(basis.dtype)
             return LowRankCovariance(core, basis, diagonal)
         flux = self.predict(features)
         square = relative(self.line_scatter.variance(flux), self.scatter)
+        diagonal -= np.minimum(square * self.coef_shared, diagonal)
         diagonal += (1 - self.coherence) * alone * square
         return LowRankCovariance(
             core,
@@ -121,7 +127,7 @@ class PixelRidge:
             diagonal.astype(basis.dtype),
             np.sqrt(square),
             np.arange(r) >= k + q,
-            np.sqrt(self.coherence * alone),
+            np.sqrt(self.coherence * alone + self.coef_shared),
             self.lines,
         )
 
@@ -399,6 +405,7 @@ def fit_pixel_ridge(
     lines = lines_of(np.average(u, axis=0, weights=star_weight) @ coef)
     coherence = shared.coherence(factors, spread, lines) if y.has_noise else 0.0
     coef_variance = less * share / typical
+    coef_shared = _shared_in_lines((1 - less) * share, less * share, lines)
     scattered = scatter > 0
     gain = coef_variance[scattered] / (scatter + left.noise)[scattered]
     dtype = y.dtype
@@ -413,8 +420,31 @@ def fit_pixel_ridge(
         mean_inverse,
         coef_variance.astype(dtype),
         float(np.median(gain)) if len(gain) else 0.0,
+        coef_shared.astype(dtype),
     )
     return ridge, taken
+
+
+def _shared_in_lines(gone, left, lines):
+    """Variance that the pixels of a line must share for that of their sum to stay.
+
+    Averaged over neighbours, noise leaves pixels but not the sum of many of them: N
+    pixels of variance ``d + c``, c of it shared, have a sum of variance N (d + N c),
+    which is N times what it was before with ``c = gone / (N − 1)``.
+
+    Parameters
+    ----------
+    gone, left : ndarray of shape (n_pixels,)
+        Variance that neighbours have taken off each pixel, and left.
+    lines : ndarray of int of shape (n_pixels,)
+
+    Returns
+    -------
+    ndarray of shape (n_pixels,)
+    """
+    others = np.bincount(lines)[lines] - 1
+    shared = np.divide(gone, others, out=np.zeros(len(gone)), where=others > 0)
+    return np.minimum(shared, left)
 
 
 def _with_one(features):
