@@ -266,8 +266,9 @@ class Problem:
             What the equations give for them, each pixel by itself.
         coef : ndarray of shape (k, n_pixels)
             The coefficients, with what the neighbours of each pixel tell.
-        left : ndarray of shape (n_pixels,)
-            Their variance, over that of each pixel by itself.
+        less : tuple of (ndarray of shape (n_pixels,), float)
+            Their variance, over that of each pixel by itself; that of sums over many
+            pixels, over what it would be if noise were white.
         """
         known = self.equations.scale
         if not self.y.has_noise:
@@ -290,7 +291,7 @@ class Problem:
         if self.y.has_noise:
             share = 1 - np.minimum(relative(self.scatter, unit), 1)
         white = variance * share
-        found, left = learnt_from_neighbours(
+        found, left, of_sums = learnt_from_neighbours(
             hardly, prior, white, variance - white, self.run
         )
         coef = solution[0].copy()
@@ -298,7 +299,7 @@ class Problem:
         # the intercept is each pixel's own
         diagonal = solution[1]
         of_features = 1 - relative(diagonal[-1], diagonal.sum(axis=0))
-        return penalties, solution, coef, 1 - (1 - left) * of_features
+        return penalties, solution, coef, (1 - (1 - left) * of_features, of_sums)
 
 
 def fit_pixel_ridge(
@@ -365,7 +366,7 @@ def fit_pixel_ridge(
     u, v, y, turn = problem.u, problem.v, problem.y, problem.turn
     scatter, equations, learns = problem.scatter, problem.equations, problem.learns
     scale, k = equations.scale, u.shape[1]
-    exact, taken, less = few_stars(equations, k), None, 1.0
+    exact, taken, less = few_stars(equations, k), None, (1.0, 1.0)
     if learns:
         penalties, solution, coef, less = problem.solve(exact)
     else:
@@ -404,8 +405,9 @@ def fit_pixel_ridge(
     factors = shared.factors(max_factors, rng)
     lines = lines_of(np.average(u, axis=0, weights=star_weight) @ coef)
     coherence = shared.coherence(factors, spread, lines) if y.has_noise else 0.0
-    coef_variance = less * share / typical
-    coef_shared = _shared_in_lines((1 - less) * share, less * share, lines)
+    of_pixels, of_sums = less
+    coef_variance = of_pixels * share / typical
+    coef_shared = _shared_in_lines(share, of_pixels, of_sums, lines)
     scattered = scatter > 0
     gain = coef_variance[scattered] / (scatter + left.noise)[scattered]
     dtype = y.dtype
@@ -425,26 +427,28 @@ def fit_pixel_ridge(
     return ridge, taken
 
 
-def _shared_in_lines(gone, left, lines):
-    """Variance that the pixels of a line must share for that of their sum to stay.
+def _shared_in_lines(share, of_pixels, of_sums, lines):
+    """Variance of the coefficients' part that the pixels of a line share.
 
     Averaged over neighbours, noise leaves pixels but not the sum of many of them: N
-    pixels of variance ``d + c``, c of it shared, have a sum of variance N (d + N c),
-    which is N times what it was before with ``c = gone / (N − 1)``.
+    pixels of variance ``d + c``, c of it shared, have a sum of variance N (d + N c).
 
     Parameters
     ----------
-    gone, left : ndarray of shape (n_pixels,)
-        Variance that neighbours have taken off each pixel, and left.
+    share : ndarray of shape (n_pixels,)
+        Variance of each pixel by itself.
+    of_pixels : ndarray of shape (n_pixels,) or float
+        That of the pixel, over it.
+    of_sums : float
+        That of the sum over a line, over N times it.
     lines : ndarray of int of shape (n_pixels,)
 
     Returns
     -------
     ndarray of shape (n_pixels,)
     """
-    others = np.bincount(lines)[lines] - 1
-    shared = np.divide(gone, others, out=np.zeros(len(gone)), where=others > 0)
-    return np.minimum(shared, left)
+    others = np.maximum(np.bincount(lines)[lines] - 1, 1)
+    return np.clip((of_sums - of_pixels) / others, 0, of_pixels) * share
 
 
 def _with_one(features):

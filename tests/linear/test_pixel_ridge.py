@@ -23,8 +23,9 @@ def world(rng, n_heard=3):
     return features, coef, 0.9 + (features - features.mean(0)) @ coef
 
 
-def fitted(features, truth, rng, alpha, noise=0.02, wave=WAVE):
-    y = truth + noise * rng.standard_normal(truth.shape)
+def fitted(features, truth, rng, alpha, noise=0.02, wave=WAVE, resampled=0.0):
+    white = rng.standard_normal((len(truth), P + 1)) / np.hypot(1, resampled)
+    y = truth + noise * (white[:, 1:] + resampled * white[:, :-1])
     medium = None if wave is None else "air"
     y = Spectra(y, np.full(y.shape, noise**-2), wave=wave, medium=medium)
     no_spread = np.zeros((features.shape[1], features.shape[1]))
@@ -189,17 +190,21 @@ def blurred_world(rng, n):
     return features, 0.8 + lines + features @ coef
 
 
-def test_blurred_lines_are_learnt_from_neighbouring_pixels(rng):
+@pytest.mark.parametrize("resampled, gain", [(0.0, 0.75), (0.5, 0.85), (1.0, 0.9)])
+def test_blurred_lines_are_learnt_from_neighbouring_pixels(rng, resampled, gain):
     """And the errors stated of pixels, and of the sums over lines, are the true ones.
 
-    A sum gains far less than a pixel does: its noise is what neighbours share.
+    A sum gains far less than a pixel does: its noise is what neighbours share, the more
+    so where the target was resampled and its noise is no longer white.
     """
     features, truth = blurred_world(rng, N)
-    ridge = fitted(features, truth, rng, "auto")
-    alone = fitted(features, truth, rng, "auto", wave=None)
+    ridge, alone = (
+        fitted(features, truth, rng, "auto", wave=wave, resampled=resampled)
+        for wave in (WAVE, None)
+    )
     others, truth = blurred_world(rng, 2000)
     error = ridge.predict(others) - truth
-    assert rms(error) < 0.75 * rms(alone.predict(others) - truth)
+    assert rms(error) < gain * rms(alone.predict(others) - truth)
     none = np.zeros(P)  # nothing scatters here, but so few stars cannot tell
     ridge = replace(ridge, scatter=none, line_scatter=LineScatter(none, none))
     covariance = ridge.covariance(others)
