@@ -22,8 +22,8 @@ the protocol names; --fold takes others, that had no part in that.
 With several --n-train, a line for each instead: a learning curve. With --ablation, a
 line for each setting of one seed, on the lines' pixels but where it says otherwise;
 --cases takes some, --epochs bounds those with convolutions, which are slow and so have
-two members. "clean" cases have training spectra without noise on that side: what they
-gain is what data limit, not the network, its loss or its training. With a learning
+two members. With "clean targets" those of the training stars have no noise: what that
+gains is what data limit, not the network, its loss or its training. With a learning
 rate of 0 the networks say nothing, and what is left should be PCARidge.
 
     OMP_NUM_THREADS=1 python -m benchmarks.cnn_accuracy --data DIR [--windows]
@@ -62,9 +62,7 @@ ABLATION = {
     "velocity=0.5": {"velocity": 0.5},
     "whole spectra": {},
     "whole, lines=None": {"lines": None},
-    "whole, clean targets": {"clean": ("target",)},
-    "whole, clean sources": {"clean": ("source",)},
-    "whole, clean": {"clean": ("source", "target")},
+    "whole, clean targets": {"clean": True},
     "encoder=conv": {"encoder": "conv", "n_members": 2},
     "encoder=both": {"encoder": "both", "n_members": 2},
 }
@@ -98,7 +96,7 @@ class Found:
 class Task:
     """The pairs, the windows and the bounds."""
 
-    def __init__(self, data, n_train, fold=0, clean=()):
+    def __init__(self, data, n_train, fold=0, clean=False):
         self.pairs = pairs = Pairs(data / "lte/pairs_dev.npz", n_train, fold, clean)
         self._how = data, n_train, fold
         lines = [line for line in load_lines("galah") if line.element != "Li"]
@@ -128,10 +126,9 @@ class Task:
         model.fit(pairs.X[:n_train], y[:, cols], context=y if windows else None)
         return self.judged(model, time.perf_counter() - start, windows)
 
-    def with_clean(self, clean):
-        """The same with training spectra of these sides free of noise."""
-        data, n_train, fold = self._how
-        return Task(data, n_train, fold, clean)
+    def with_clean_targets(self):
+        """The same with training targets that have no noise."""
+        return Task(*self._how, clean=True)
 
     def _pixels(self, windows):
         """The pixels that are predicted."""
@@ -241,11 +238,11 @@ def ablation(task, seed, n_train, epochs, cases):
         if windows not in base:
             base[windows] = task.run(PCARidge(random_state=0), n_train, windows)
         settings = dict(ABLATION[name])
-        clean = settings.pop("clean", ())
+        clean = settings.pop("clean", False)
         if epochs and name in CONV:
             settings["max_epochs"] = epochs
         model = CNNTranslator(**settings, random_state=seed)
-        of_case = task.with_clean(clean) if clean else task
+        of_case = task.with_clean_targets() if clean else task
         found = of_case.run(model, n_train, windows)
         label = f"{name} ({model.best_epoch_})"
         compact(task, label, base[windows], [found], found.seconds[0])

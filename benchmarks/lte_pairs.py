@@ -36,12 +36,11 @@ class Pairs:
 
     `X`, `y` and `X_test`, `y_test` are noisy, `source_truth` and `truth` what is behind
     the test stars. Every fifth star is one, from number `fold` on: settings chosen with
-    one fold's test stars in sight are to be judged by another's. Training spectra of the
-    sides named `clean`, "source" or "target", are as noisy as they say only by their
-    ivar: what an infinite number of stars would teach.
+    one fold's test stars in sight are to be judged by another's. `clean` training targets
+    have no noise, though their ivar says so: what that gains, more data might.
     """
 
-    def __init__(self, path, n_train, fold=0, clean=()):
+    def __init__(self, path, n_train, fold=0, clean=False):
         with np.load(path) as stored:
             coef, basis = stored["coef"], stored["basis"].astype(np.float32)
             mean, on_chip = stored["mean"], stored["x_good"]
@@ -52,13 +51,13 @@ class Pairs:
         own = slice(on_chip.sum()), slice(on_chip.sum(), None)
         grids = ((apogee_wave()[on_chip], "vacuum"), (galah_wave(), "air"))
         sides, truth = [], []
-        for side, seed, snr, part, (wave, medium) in zip(
-            ("source", "target"), (1, 2), (SNR_SOURCE, SNR_TARGET), own, grids
+        for seed, snr, part, (wave, medium) in zip(
+            (1, 2), (SNR_SOURCE, SNR_TARGET), own, grids
         ):
             flux = coef @ basis[:, part] + mean[part]
             truth.append(flux[test])
             noise = np.random.default_rng(seed).standard_normal(flux.shape, "f4") / snr
-            if side in clean:
+            if clean and part is own[1]:
                 noise[train] = 0
             flux += noise
             ivar = np.broadcast_to(np.float32(snr**2), flux.shape)
