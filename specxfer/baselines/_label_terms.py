@@ -209,4 +209,4 @@ class _Judge:
     def _coef(self, u, train):
         """Coefficients of the features, and of 1, with learnt penalties."""
         problem = Problem.of(u[train], self.y[train], self.weight[train], "auto")
-        return problem.turn @ problem.equations.solve(problem.learnt())[0]
+        return problem.turn @ problem.solve()[2]

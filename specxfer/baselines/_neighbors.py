@@ -101,6 +101,7 @@ class _Residuals:
         y = neighbors.y
         self.shape = (len(rows), y.shape[1])
         self.dtype, self.has_noise = y.dtype, y.has_noise
+        self.wave, self.chip = y.wave, y.chip
 
     def __len__(self):
         return len(self._rows)

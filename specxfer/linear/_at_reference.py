@@ -31,6 +31,7 @@ class AtReference:
         self._effect = np.stack([change.at(node, coef) - coef for node in nodes])
         self._effect = self._effect.astype(y.dtype)
         self.shape, self.dtype, self.has_noise = y.shape, y.dtype, y.has_noise
+        self.wave, self.chip = y.wave, y.chip
 
     def __len__(self):
         return len(self._y)

@@ -33,14 +33,12 @@ def shared_errors(gram, gram_test, right, right_test, alphas):
 
 def learnt_coef(problem):
     """Coefficients for the flux less its mean, with penalties learnt."""
-    coef = problem.equations.solve(_learnt_penalty(problem))[0]
+    if problem.learns:
+        coef = problem.solve()[2]
+    else:
+        coef = problem.equations.solve(free_intercept(len(problem.turn), 1.0))[0]
     coef[-1] -= problem.equations.mean
     return problem.turn @ coef
-
-
-def _learnt_penalty(problem):
-    penalty = problem.learnt()
-    return free_intercept(len(problem.turn), 1.0) if penalty is None else penalty
 
 
 def turned_back(problem):
@@ -81,7 +79,7 @@ def pixel_errors(problem, test, alphas, seen):
     """
     train, k = turned_back(problem), len(problem.turn)
     pixels = np.flatnonzero(seen & (test.scale > 0))
-    learnt = _learnt_penalty(problem) if LEARNT in alphas else None
+    learnt = learnt_coef(problem) if LEARNT in alphas else None
     diagonal = np.arange(k)
 
     def solved(equations, at, penalties):
@@ -104,10 +102,8 @@ def pixel_errors(problem, test, alphas, seen):
         for i, found in zip(numbers, solved(train, at, penalties)):
             coef[:, :, i] = found
         if learnt is not None:
-            some = np.broadcast_to(learnt, (k, len(seen)))[:, at].T
-            (found,) = solved(problem.equations, at, [some])
             of_learnt = [i for i in range(len(alphas)) if i not in numbers]
-            coef[:, :, of_learnt] = (found @ problem.turn.T)[:, :, None]
+            coef[:, :, of_learnt] = learnt[:, at].T[:, :, None]
         fitted = np.matmul(unpacked(test.gram[at], k), coef)
         fitted -= 2 * test.right[:, at].T[:, :, None]
         error = test.square[at, None] + (coef * fitted).sum(axis=1)

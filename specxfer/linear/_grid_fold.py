@@ -272,7 +272,7 @@ class GridFold:
             fitted = copy(point)
             fitted.alpha, fitted.given = alpha, given
             fitted.features = point.features[len(self.X) :]
-            fitted._ridge = PixelRidge(coef[:-1], coef[-1], *[None] * 8)
+            fitted._ridge = PixelRidge(coef[:-1], coef[-1], *[None] * 9)
             yield fitted
 
     def _split(self, point):

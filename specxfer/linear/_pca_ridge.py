@@ -42,7 +42,8 @@ class PCARidge(OfPixelRidge, Translator):
         Ridge penalty on whitened scores, with weights of mean 1 per pixel. "auto"
         learns a penalty for each pixel and component from all coefficients
         together (empirical Bayes): a pixel without signal keeps to its mean, a strong
-        line is not held back. Of several the best is taken, as `select` says.
+        line is not held back, and where the target has wavelengths, neighbouring
+        pixels tell of each other. Of several the best is taken, as `select` says.
     select : {"gcv", "loo"}, default="gcv"
         By generalised cross-validation or by the error of stars left out.
     alpha_per_pixel : bool, default=False

@@ -10,6 +10,7 @@ from specxfer._pixel_sums import PixelSums
 from specxfer.covariance import LowRankCovariance
 from specxfer.linear._algebra import CPU
 from specxfer.linear._at_reference import AtReference
+from specxfer.linear._neighbours import learnt_from_neighbours, runs
 from specxfer.linear._normal_equations import (
     NormalEquations,
     first_fit,
@@ -24,6 +25,8 @@ from specxfer.linear._penalties import (
 )
 from specxfer.linear._residuals import SharedResiduals, few_stars, leave_one_star_out
 from specxfer.linear._scatter import LineScatter, lines_of, relative
+
+TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class PixelRidge:
         The part of that which pixels share: what the leverage is multiplied with to
         give it in units of the factors' variance. Coefficients err together where
         the scatter of the training stars ran together.
+    coef_shared : ndarray of shape (n_pixels,)
+        What the pixels of a line share of the rest, for the mean star's leverage: of
+        coefficients that were learnt from neighbours as well.
     """
 
     coef: np.ndarray
@@ -66,6 +72,7 @@ class PixelRidge:
     gram_inverse: np.ndarray
     coef_variance: np.ndarray
     coef_gain: float
+    coef_shared: np.ndarray
 
     def predict(self, features, out=None):
         """Flux, shape (n, n_pixels), of features of shape (n, n_features)."""
@@ -106,11 +113,13 @@ class PixelRidge:
         own = np.maximum(self.coef_variance - self.coef_gain * together, 0)
         basis = np.concatenate([self.coef[:k], self.factors, self.factors])
         diagonal = np.outer(lever, own)
-        if not self.line_scatter.line.any():  # all stars scatter alike
+        alike = not self.line_scatter.line.any()  # in how all stars scatter
+        if alike and not self.coef_shared.any():
             diagonal = (diagonal + alone).astype(basis.dtype)
             return LowRankCovariance(core, basis, diagonal)
         flux = self.predict(features)
         square = relative(self.line_scatter.variance(flux), self.scatter)
+        diagonal -= np.minimum(square * self.coef_shared, diagonal)
         diagonal += (1 - self.coherence) * alone * square
         return LowRankCovariance(
             core,
@@ -118,7 +127,7 @@ class PixelRidge:
             diagonal.astype(basis.dtype),
             np.sqrt(square),
             np.arange(r) >= k + q,
-            np.sqrt(self.coherence * alone),
+            np.sqrt(self.coherence * alone + self.coef_shared),
             self.lines,
         )
 
@@ -180,6 +189,8 @@ class Problem:
     equations : NormalEquations
     learns : bool
         Whether penalties are to be learnt.
+    run : ndarray of int of shape (n_pixels,)
+        Pixels without a gap between them, as `runs` counts them.
     first : ndarray of bool of shape (n_pixels,) or None
         Pixels that matter most; penalties are learnt from them and the others apart.
     """
@@ -190,6 +201,7 @@ class Problem:
     scatter: np.ndarray
     equations: NormalEquations
     learns: bool
+    run: np.ndarray
     first: np.ndarray | None = None
 
     @classmethod
@@ -223,6 +235,7 @@ class Problem:
         penalty = free_intercept(k, 1.0 if learns else np.median(alpha))[:, 0]
         sums = PixelSums.of(y, star_weight) if sums is None else sums
         turn, scatter = rotated(u, star_weight), np.zeros(p, y.dtype)
+        run = runs(y.wave, y.chip, sums.n_valid > 0)
         if learns or y.has_noise or change is not None:
             scatter, coef, deviation = first_fit(u, y, sums, star_weight, penalty)
             if change is not None:
@@ -231,31 +244,62 @@ class Problem:
             if learns and k > 1:
                 turn = turned(u, star_weight, coef, deviation, first)
         equations = NormalEquations.of(u @ turn, y, sums, star_weight, scatter, algebra)
-        return cls(u, turn, y, scatter, equations, learns and k > 1, first)
+        return cls(u, turn, y, scatter, equations, learns and k > 1, run, first)
 
     @property
     def v(self):
         """The features of the equations, (n, k)."""
         return self.u @ self.turn
 
-    def learnt(self):
-        """Penalties learnt from all coefficients together, (k, n_pixels)."""
-        if not self.learns:
-            return None
-        unit = self.equations.scale
+    def solve(self, exact=None):
+        """Coefficients with learnt penalties, and those that neighbours lend them.
+
+        Parameters
+        ----------
+        exact : ndarray of bool of shape (n_pixels,), optional
+            As for `NormalEquations.solve`.
+
+        Returns
+        -------
+        penalties : ndarray of shape (k, n_pixels)
+        solution : tuple
+            What the equations give for them, each pixel by itself.
+        coef : ndarray of shape (k, n_pixels)
+            The coefficients, with what the neighbours of each pixel tell.
+        less : tuple of (ndarray of shape (n_pixels,), float)
+            Their variance, over that of each pixel by itself; that of sums over many
+            pixels, over what it would be if noise were white.
+        """
+        known = self.equations.scale
         if not self.y.has_noise:
-            unit = np.maximum(self.scatter, np.finfo(self.y.dtype).tiny)
-        coef, diagonal, _ = self.equations.solve(free_intercept(len(self.turn), 1.0))
-        if self.first is None:
-            return learnt_penalty(coef, diagonal, unit)
-        diagonal = np.broadcast_to(diagonal, coef.shape)
-        unit = np.broadcast_to(unit, coef.shape[1:])
-        found = np.empty_like(coef)
-        for some in (self.first, ~self.first):
-            found[:, some] = learnt_penalty(
-                coef[:, some], diagonal[:, some], unit[some]
+            known = np.maximum(self.scatter, np.finfo(self.y.dtype).tiny)
+        unit = np.broadcast_to(known, self.scatter.shape)
+        hardly, diagonal, _ = self.equations.solve(free_intercept(len(self.turn), 1.0))
+        diagonal = np.broadcast_to(diagonal, hardly.shape)
+        penalties = np.empty_like(hardly)
+        all_pixels = np.ones(len(unit), bool)
+        groups = (all_pixels,) if self.first is None else (self.first, ~self.first)
+        for some in groups:
+            penalties[:, some] = learnt_penalty(
+                hardly[:, some], diagonal[:, some], unit[some]
             )
-        return found
+        solution = self.equations.solve(penalties, exact)
+        hardly, prior = hardly[:-1], unit / np.maximum(penalties[:-1], TINY)
+        variance = diagonal[:-1] * unit
+        # photon noise differs from pixel to pixel, what scatters runs along lines
+        share = 1.0
+        if self.y.has_noise:
+            share = 1 - np.minimum(relative(self.scatter, unit), 1)
+        white = variance * share
+        found, left, of_sums = learnt_from_neighbours(
+            hardly, prior, white, variance - white, self.run
+        )
+        coef = solution[0].copy()
+        coef[:-1] += found - hardly * relative(prior, prior + variance)
+        # the intercept is each pixel's own
+        diagonal = solution[1]
+        of_features = 1 - relative(diagonal[-1], diagonal.sum(axis=0))
+        return penalties, solution, coef, (1 - (1 - left) * of_features, of_sums)
 
 
 def fit_pixel_ridge(
@@ -322,18 +366,19 @@ def fit_pixel_ridge(
     u, v, y, turn = problem.u, problem.v, problem.y, problem.turn
     scatter, equations, learns = problem.scatter, problem.equations, problem.learns
     scale, k = equations.scale, u.shape[1]
-    penalties, taken = problem.learnt(), None
-    if not learns:
+    exact, taken, less = few_stars(equations, k), None, (1.0, 1.0)
+    if learns:
+        penalties, solution, coef, less = problem.solve(exact)
+    else:
         taken = 1.0 if isinstance(alpha, str) else alpha
         if np.ndim(alpha):
             taken = chosen_alpha(
                 alpha, select, per_pixel, v, y, star_weight, scatter, equations, stars
             )
         penalties = free_intercept(k, taken)
+        solution = equations.solve(penalties, exact)
+        coef = solution[0]
     penalty = np.median(penalties, axis=1)
-    exact = few_stars(equations, k)
-    solution = equations.solve(penalties, exact)
-    coef = solution[0]
     left = leave_one_star_out(
         v, y, star_weight, scatter, equations, solution, exact, stars
     )
@@ -360,7 +405,9 @@ def fit_pixel_ridge(
     factors = shared.factors(max_factors, rng)
     lines = lines_of(np.average(u, axis=0, weights=star_weight) @ coef)
     coherence = shared.coherence(factors, spread, lines) if y.has_noise else 0.0
-    coef_variance = share / typical
+    of_pixels, of_sums = less
+    coef_variance = of_pixels * share / typical
+    coef_shared = _shared_in_lines(share, of_pixels, of_sums, lines)
     scattered = scatter > 0
     gain = coef_variance[scattered] / (scatter + left.noise)[scattered]
     dtype = y.dtype
@@ -375,8 +422,33 @@ def fit_pixel_ridge(
         mean_inverse,
         coef_variance.astype(dtype),
         float(np.median(gain)) if len(gain) else 0.0,
+        coef_shared.astype(dtype),
     )
     return ridge, taken
+
+
+def _shared_in_lines(share, of_pixels, of_sums, lines):
+    """Variance of the coefficients' part that the pixels of a line share.
+
+    Averaged over neighbours, noise leaves pixels but not the sum of many of them: N
+    pixels of variance ``d + c``, c of it shared, have a sum of variance N (d + N c).
+
+    Parameters
+    ----------
+    share : ndarray of shape (n_pixels,)
+        Variance of each pixel by itself.
+    of_pixels : ndarray of shape (n_pixels,) or float
+        That of the pixel, over it.
+    of_sums : float
+        That of the sum over a line, over N times it.
+    lines : ndarray of int of shape (n_pixels,)
+
+    Returns
+    -------
+    ndarray of shape (n_pixels,)
+    """
+    others = np.maximum(np.bincount(lines)[lines] - 1, 1)
+    return np.clip((of_sums - of_pixels) / others, 0, of_pixels) * share
 
 
 def _with_one(features):

@@ -36,8 +36,9 @@ class SpectralRidge(OfPixelRidge, Translator):
     alpha : "auto", float or array-like of float, default="auto"
         Ridge penalty, with weights of mean 1 per pixel; the intercept is free. "auto"
         learns a penalty for each pixel and combination of features from all
-        coefficients together (empirical Bayes). Of several the best is taken, as
-        `select` says.
+        coefficients together (empirical Bayes), and where the target has wavelengths,
+        coefficients from those of neighbouring pixels. Of several the best is taken,
+        as `select` says.
     select : {"loo", "gcv"}, default="gcv"
         How: by the error of stars left out of the fit, or by generalised
         cross-validation (Golub, Heath & Wahba 1979), which takes no further pass
@@ -72,6 +73,12 @@ class SpectralRidge(OfPixelRidge, Translator):
     -----
     The scores of `SpectralPCA` bring their errors, which are carried through as
     ``bᵀ S b``; other features are taken as exact.
+
+    A spectrograph blurs whatever changes a spectrum over a few pixels, but not photon
+    noise. With learnt penalties, the coefficients of the pixels of a chip are therefore
+    a Gaussian process: its reach, and the correlation that resampling has given to the
+    noise of neighbours, are those that make the coefficients likeliest. The averaging
+    takes noise off pixels rather than off lines, which the stated covariance knows.
 
     Examples
     --------

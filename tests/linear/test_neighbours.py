@@ -11,6 +11,7 @@ from specxfer.linear._neighbours import (
 )
 
 P, K = 1200, 15
+ONE_RUN = np.zeros(P, int)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_the_error_is_what_theory_says(rng):
     """The mean squared error is the posterior variance, far from the ends."""
     signal, one = blurred(rng), np.ones((K, P))
     coef = signal + rng.standard_normal((K, P))
-    found, left = learnt_from_neighbours(coef, one, one, 0 * one, np.zeros(P, int))
+    found, left, _ = learnt_from_neighbours(coef, one, one, 0 * one, ONE_RUN)
     error = ((found - signal) ** 2).mean()
     lags = np.abs(np.arange(81)[:, None] - np.arange(81))
     alike = correlation(lags, 8.0)
@@ -49,7 +50,7 @@ def test_the_error_is_what_theory_says(rng):
 def test_pixels_that_have_nothing_in_common_are_left_alone(rng):
     one = np.ones((K, P))
     coef = rng.standard_normal((K, P)) * 2**0.5
-    found, left = learnt_from_neighbours(coef, one, one, 0 * one, np.zeros(P, int))
+    found, left, _ = learnt_from_neighbours(coef, one, one, 0 * one, ONE_RUN)
     assert_allclose(found, coef / 2, atol=1e-12)
     assert_array_equal(left, 1)
 
@@ -58,19 +59,19 @@ def test_nothing_is_learnt_across_gaps_or_without_an_order(rng):
     signal, one = blurred(rng), np.ones((K, P))
     coef = signal + rng.standard_normal((K, P))
     run = np.repeat([0, 1], P // 2)
-    found, _ = learnt_from_neighbours(coef, one, one, 0 * one, run)
+    found, *_ = learnt_from_neighbours(coef, one, one, 0 * one, run)
     changed = coef.copy()
     changed[:, P // 2 :] = rng.standard_normal((K, P // 2))
-    again, _ = learnt_from_neighbours(changed, one, one, 0 * one, run)
+    again, *_ = learnt_from_neighbours(changed, one, one, 0 * one, run)
     assert_allclose(again[:, : P // 2], found[:, : P // 2], rtol=1e-9)
-    lonely, left = learnt_from_neighbours(coef, one, one, 0 * one, np.arange(P))
+    lonely, left, _ = learnt_from_neighbours(coef, one, one, 0 * one, np.arange(P))
     assert_allclose(lonely, coef / 2)
     assert_array_equal(left, 1)
 
 
 def test_strong_signals_keep_their_strength(rng):
     signal, one = 1e3 * blurred(rng), np.ones((K, P))
-    found, _ = learnt_from_neighbours(signal, 1e6 * one, one, 0 * one, np.zeros(P, int))
+    found, *_ = learnt_from_neighbours(signal, 1e6 * one, one, 0 * one, ONE_RUN)
     assert np.abs(found - signal).max() < 2
 
 
@@ -80,3 +81,20 @@ def test_runs_end_at_chips_gaps_and_pixels_without_data():
     chip[8:], seen[2] = 1, False
     assert_array_equal(runs(wave, chip, seen), [0, 0, 1, 2, 2, 2, 3, 3, 4, 4])
     assert_array_equal(runs(None, chip, seen), np.arange(10))
+
+
+def test_noise_that_neighbours_share_is_not_taken_for_signal(rng):
+    """Nor its average for better than it is, as in spectra that were resampled."""
+    signal, one = blurred(rng), np.ones((K, P))
+    white = rng.standard_normal((K, P + 1))
+    noise = white[:, 1:] + 0.5 * white[:, :-1]
+    noise /= np.sqrt(1.25)  # neighbours have a correlation of 0.4
+    found, left, of_sums = learnt_from_neighbours(
+        signal + noise, one, one, 0 * one, ONE_RUN
+    )
+    assert ((found - signal) ** 2).mean() == pytest.approx(left.mean() / 2, rel=0.1)
+    assert of_sums == pytest.approx(1 + 2 * 0.4, rel=0.1)
+    *_, of_white = learnt_from_neighbours(
+        signal + rng.standard_normal((K, P)), one, one, 0 * one, ONE_RUN
+    )
+    assert of_white == 1

@@ -1,13 +1,17 @@
 """The ridge of every pixel: turned features, learnt penalties."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from specxfer import Spectra
 from specxfer.linear._penalties import turned as _turn
 from specxfer.linear._pixel_ridge import _with_one, fit_pixel_ridge
+from specxfer.linear._scatter import LineScatter
 
 N, K, P = 500, 40, 300
+WAVE = 5000.0 + np.arange(P)
 
 
 def world(rng, n_heard=3):
@@ -19,11 +23,11 @@ def world(rng, n_heard=3):
     return features, coef, 0.9 + (features - features.mean(0)) @ coef
 
 
-def fitted(features, truth, rng, alpha, noise=0.02):
-    y = truth + noise * rng.standard_normal(truth.shape)
-    y = Spectra(
-        y, np.full(y.shape, noise**-2), wave=5000.0 + np.arange(P), medium="air"
-    )
+def fitted(features, truth, rng, alpha, noise=0.02, wave=WAVE, resampled=0.0):
+    white = rng.standard_normal((len(truth), P + 1)) / np.hypot(1, resampled)
+    y = truth + noise * (white[:, 1:] + resampled * white[:, :-1])
+    medium = None if wave is None else "air"
+    y = Spectra(y, np.full(y.shape, noise**-2), wave=wave, medium=medium)
     no_spread = np.zeros((features.shape[1], features.shape[1]))
     seed = np.random.RandomState(0)
     stars = np.arange(N)
@@ -171,3 +175,57 @@ def test_scatter_does_not_hang_on_how_features_are_correlated(rng):
     truth = 0.9 + 0.05 * (x[:, None] - 1.5) ** 2 + scatter
     ridge = fitted(features, truth, rng, 1e-3, noise=0.005)
     np.testing.assert_allclose(np.sqrt(ridge.scatter.mean()), 0.01, rtol=0.05)
+
+
+def blurred_world(rng, n):
+    """Lines that a spectrograph has blurred over a few pixels; every star has its own.
+
+    Coefficients of all features, their photon noise aside, are alike in neighbours.
+    """
+    features = rng.standard_normal((n, K))
+    own = np.random.default_rng(7).normal(0, 0.02, (K, P))
+    kernel = np.exp(-0.5 * (np.arange(-9, 10) / 2.5) ** 2)
+    coef = np.array([np.convolve(row, kernel / kernel.sum(), "same") for row in own])
+    lines = 0.1 * np.cos(2 * np.pi * np.arange(P) / 12)
+    return features, 0.8 + lines + features @ coef
+
+
+@pytest.mark.parametrize("resampled, gain", [(0.0, 0.75), (0.5, 0.85), (1.0, 0.9)])
+def test_blurred_lines_are_learnt_from_neighbouring_pixels(rng, resampled, gain):
+    """And the errors stated of pixels, and of the sums over lines, are the true ones.
+
+    A sum gains far less than a pixel does: its noise is what neighbours share, the more
+    so where the target was resampled and its noise is no longer white.
+    """
+    features, truth = blurred_world(rng, N)
+    ridge, alone = (
+        fitted(features, truth, rng, "auto", wave=wave, resampled=resampled)
+        for wave in (WAVE, None)
+    )
+    others, truth = blurred_world(rng, 2000)
+    error = ridge.predict(others) - truth
+    assert rms(error) < gain * rms(alone.predict(others) - truth)
+    none = np.zeros(P)  # nothing scatters here, but so few stars cannot tell
+    ridge = replace(ridge, scatter=none, line_scatter=LineScatter(none, none))
+    covariance = ridge.covariance(others)
+    variance = covariance.variance()
+    np.testing.assert_allclose(
+        variance, np.outer(ridge.leverage(others), ridge.coef_variance), rtol=1e-5
+    )
+    assert np.mean(error**2) == pytest.approx(variance.mean(), rel=0.25)
+    line = np.abs(np.arange(P)[:, None] - np.arange(18, P, 12)) < 6.0
+    stated = covariance.functional_variance(line)
+    assert np.mean((error @ line) ** 2) == pytest.approx(stated.mean(), rel=0.3)
+    assert stated.mean() > 1.5 * (variance @ line).mean()
+
+
+def test_an_order_that_means_nothing_changes_nothing(rng):
+    """Where pixels stand in any order, each is left to itself."""
+    features, truth = blurred_world(rng, N)
+    truth = truth[:, rng.permutation(P)]
+    ridge, alone = (
+        fitted(features, truth, np.random.default_rng(5), "auto", wave=wave)
+        for wave in (WAVE, None)
+    )
+    np.testing.assert_allclose(ridge.coef, alone.coef, atol=1e-9)
+    np.testing.assert_array_equal(ridge.coef_variance, alone.coef_variance)

@@ -132,7 +132,9 @@ def test_it_sees_through_compositions_and_leaves_the_model_alone(fitted):
     inside = TargetWindow(PCARidge(1, n_products=0), LINE).fit(X, y)
     wide = unattenuated(inside, X)
     direct = unattenuated(PCARidge(1, n_products=0).fit(X, y), X)
-    assert_allclose(wide.flux[:, 1:6], direct.flux[:, 1:6], atol=1e-6)
+    # but for what pixels at the window's ends learn from those beyond
+    apart = np.abs(wide.flux - direct.flux)[:, 1:6] * np.sqrt(direct.ivar[:, 1:6])
+    assert apart.max() < 0.3
     assert np.isnan(wide.flux[:, 0]).all()
     assert {"support", "supported"} <= set(wide.meta.colnames)
 

@@ -82,7 +82,9 @@ def test_errors_are_those_of_the_noise_free_flux(fitted):
     model, X, _, truth = fitted
     flux, std = model.predict(X, return_std=True)
     z = (flux - truth) / std
-    assert 0.65 < z[:, 8:13].std() < 1.25
+    # too large rather than too small: they are those of networks and filters that have
+    # seen four fifths of the stars
+    assert 0.5 < z[:, 8:13].std() < 1.25
     assert 0.5 < z.std() < 1.2
     # far nearer than the base, which takes curvature for noise
     of_base, std_of_base = model.base_.predict(X, return_std=True)
