@@ -5,11 +5,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from specxfer._denoise import _along
+from specxfer._exact import rowwise_matmul
+from specxfer._threads import in_parallel
 from specxfer.covariance import LowRankCovariance
 from specxfer.neural._latents import Whitening, root_of
 from specxfer.neural._shape import Shape
 
 __all__ = ["Drawing"]
+
+TOGETHER = 1024  # draws, of as many stars as that is, whose products are one
+PANEL = 2**18  # numbers that fit into the cache
 
 
 @dataclass
@@ -94,27 +99,71 @@ class Drawing:
         ------
         ndarray of shape (n_draws, n_pixels)
         """
-        covariance, n_draws = self.covariance, z.shape[1]
-        shares = covariance.line is not None and covariance.line_std.any()
-        if shares:
+        covariance, (n, n_draws, _) = self.covariance, z.shape
+        diagonal = np.broadcast_to(covariance.diagonal, self.flux.shape)
+        shared, line = None, None
+        if covariance.line is not None and covariance.line_std.any():
+            shared = covariance.amplitude * covariance.line_std
             _, line = np.unique(covariance.line, return_inverse=True)
-        for i, rng in enumerate(rngs):
-            flux = self.flux[i] + self._along(z[i], i)
-            flux = flux if change is None else change(flux, i)
-            if shares:
-                own = rng.standard_normal((n_draws, line.max() + 1), np.float32)
-                flux += own[:, line] * (covariance.amplitude[i] * covariance.line_std)
-            alone = covariance.diagonal[i if covariance.diagonal.ndim == 2 else ...]
-            if alone.any():
-                own = rng.standard_normal((n_draws, len(alone)), np.float32)
-                own *= np.sqrt(alone)
-                flux += own
-            yield flux
+        stars = max(1, TOGETHER // n_draws)
+        for start in range(0, n, stars):
+            rows = slice(start, min(start + stars, n))
+            parts = self._parts(z[rows])
 
-    def _along(self, z, i=None):
-        """Sums of the basis: of every star, or of draws of star i."""
+            def finished(i, parts=parts, start=start):
+                flux = self._summed(parts, i - start, i)
+                if change is not None:
+                    flux = change(flux, i)
+                if shared is not None:
+                    add_shared(flux, line, shared[i], rngs[i])
+                if diagonal[i].any():
+                    add_alone(flux, np.sqrt(diagonal[i]), rngs[i])
+                return flux
+
+            yield from in_parallel(finished, range(rows.start, rows.stop))
+
+    def _parts(self, z):
+        """Sums of the directions that are alike in all stars, and of the others."""
+        c, (n, n_draws, r) = self.covariance, z.shape
+        z = z.reshape(-1, r).astype(c.basis.dtype)
+        scaled = np.zeros(r, bool) if c.amplitude is None else c.scaled
+        some = [~scaled] if c.amplitude is None else [~scaled, scaled]
+        parts = (rowwise_matmul(z[:, these], c.basis[these]) for these in some)
+        return [part.reshape(n, n_draws, -1) for part in parts]
+
+    def _summed(self, parts, place, i):
+        """Flux of the draws of star i, (n_draws, n_pixels), in place."""
+        flux, *others = (part[place] for part in parts)
+        for pixels in panels(flux):
+            for strong in others:
+                strong[:, pixels] *= self.covariance.amplitude[i, pixels]
+                flux[:, pixels] += strong[:, pixels]
+            flux[:, pixels] += self.flux[i, pixels]
+        return flux
+
+    def _along(self, z):
+        """Sums of the basis, of every star."""
         c = self.covariance
-        amplitude = c.amplitude
-        if amplitude is not None and i is not None:
-            amplitude = amplitude[i]
-        return _along(z.astype(c.basis.dtype), c.basis, amplitude, c.scaled)
+        return _along(z.astype(c.basis.dtype), c.basis, c.amplitude, c.scaled)
+
+
+def panels(flux):
+    """Pixels of draws that fit into the cache."""
+    width = max(1, PANEL // len(flux))
+    return [slice(a, a + width) for a in range(0, flux.shape[1], width)]
+
+
+def add_shared(flux, line, std, rng):
+    """Add what the pixels of each line share, with its standard deviation."""
+    own = rng.standard_normal((len(flux), line[-1] + 1), np.float32)
+    for pixels in panels(flux):
+        flux[:, pixels] += own[:, line[pixels]] * std[pixels]
+
+
+def add_alone(flux, std, rng):
+    """Add what every pixel has alone."""
+    for pixels in panels(flux):
+        part = flux[:, pixels]
+        own = rng.standard_normal(part.shape, np.float32)
+        own *= std[pixels]
+        part += own

@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from specxfer._exact import rowwise_matmul
-
 __all__ = ["Information", "Latents", "Whitening"]
 
 PIXELS = 2048  # summed at a time, so that their products stay in the cache
@@ -155,13 +153,13 @@ class Latents:
         fixed = np.ones(r, bool) if scaled is None else ~scaled
         sums[:, :, fixed] = self.filters.astype(float) @ basis[fixed].T.astype(float)
         if not fixed.all():
-            products = (self.filters[:, None] * basis[scaled]).reshape(-1, len(basis.T))
-            some = np.flatnonzero(products.any(axis=1))
-            found = np.zeros((n, len(products)))
-            found[:, some] = rowwise_matmul(
-                covariance.amplitude, np.ascontiguousarray(products[some].T)
-            )
-            sums[:, :, scaled] = found.reshape(n, d, -1)
+            own = np.arange(r) >= r - len(self.own)
+            few = np.flatnonzero(basis[own].any(axis=0))  # pixels of single lines
+            for these, pixels in ((scaled & ~own, slice(None)), (own, few)):
+                filters = self.filters[:, pixels]
+                along = np.ascontiguousarray(basis[these][:, pixels].T)
+                for i, amplitude in enumerate(covariance.amplitude[:, pixels]):
+                    sums[i][:, these] = (filters * amplitude) @ along
         to = covariance.core.astype(float) @ sums.transpose(0, 2, 1)
         variance = sums @ to
         usual = np.sqrt(variance[:, range(d), range(d)]) + np.finfo(float).tiny
