@@ -114,9 +114,9 @@ class Task:
         self.shares = {d: resampled(s.sum(), rng) for d, s in self.stars.items()}
 
     def run(self, model, n_train, windows, alone=False):
-        """Fit to the first stars, the order of their pixels unknown if they are `alone`.
+        """Fit to the first stars and predict the test stars.
 
-        And predict the test stars.
+        With `alone`, the order of the target's pixels is not known.
         """
         pairs, cols = self.pairs, self._pixels(windows)
         y = pairs.y[:n_train]

@@ -37,8 +37,8 @@ class Pairs:
 
     `X`, `y` and `X_test`, `y_test` are noisy, `source_truth` and `truth` what is behind
     the test stars. Every fifth star is one, from number `fold` on: settings chosen with
-    one fold's test stars in sight are to be judged by another's. `clean` training targets
-    have no noise, though their ivar says so: what that gains, more data might.
+    one fold's test stars in sight are to be judged by another's. With `clean`, training
+    targets have no noise, though their ivar says so: what that gains, more data might.
     """
 
     def __init__(self, path, n_train, fold=0, clean=False):

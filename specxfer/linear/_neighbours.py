@@ -9,7 +9,7 @@ __all__ = ["learnt_from_neighbours", "runs"]
 
 REACHES = (3, 5, 8, 11, 14, 17)  # pixels, from where on they have nothing in common
 NEAR = 3  # pixels to either side, whose signal may be as strong
-NOISES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.48)  # correlation of neighbours' noise, by resampling
+NOISES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.48)  # correlation of noise, by resampling
 LEVELS = 10.0 ** np.arange(-3, 6.01, 0.5)  # of signal over white noise
 SOME = 12  # coefficients, that tell what is likely
 LEAST = 1e-6  # of a coefficient's variance, that is white noise

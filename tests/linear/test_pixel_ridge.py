@@ -190,7 +190,10 @@ def blurred_world(rng, n):
     return features, 0.8 + lines + features @ coef
 
 
-@pytest.mark.parametrize("resampled, gain", [(0.0, 0.75), (0.5, 0.85), (1.0, 0.9)])
+GAINS = [(0.0, 0.75), (0.5, 0.85), (1.0, 0.9)]
+
+
+@pytest.mark.parametrize(("resampled", "gain"), GAINS)
 def test_blurred_lines_are_learnt_from_neighbouring_pixels(rng, resampled, gain):
     """And the errors stated of pixels, and of the sums over lines, are the true ones.
 
