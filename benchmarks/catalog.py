@@ -148,7 +148,7 @@ def killed(folder, n_kills):
     waves = grids(600, 1000)
     X, y = (spectra(observed(500, wave, 1), wave) for wave in waves)
     model = PCARidge(20).fit(X, y)
-    new = spectra(observed(20_000, waves[0], 3), waves[0])
+    new = spectra(observed(5_000, waves[0], 3), waves[0])
 
     def make(out):
         lines = [(5000.0, 5020.0), (6490.0, 6510.0)]
