@@ -569,11 +569,9 @@ def as_spectra(X, wave=None, medium=None, name="X"):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from specxfer import as_spectra
-    >>> X = as_spectra(np.ones((2, 3)), wave=[5000.0, 5000.1, 5000.2], medium="air")
-    >>> X.shape, as_spectra(X) is X
-    ((2, 3), True)
+    >>> as_spectra([[0.9, 1.0]], wave=[5000.0, 5000.1], medium="air").shape
+    (1, 2)
     """
     if not isinstance(X, Spectra):
         if (wave is None) != (medium is None):
@@ -588,9 +586,7 @@ def as_spectra(X, wave=None, medium=None, name="X"):
     if wave is not None:
         given, _ = checked_grid(wave, X.medium, X.shape[1])
         if not np.allclose(X.wave, given, rtol=1e-8, atol=0):
-            raise ValueError(
-                f"{name} has its own wavelengths and wave= differs: drop wave=."
-            )
+            raise ValueError(f"{name} has its own wavelengths: drop wave=.")
     return X
 
 
