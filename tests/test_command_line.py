@@ -222,6 +222,9 @@ def test_files_that_cannot_be_read_are_1(model, folder, tmp_path, capsys):
     assert "17 stars" in found.out
     empty = ["--source", str(tmp_path / "none"), "--target", str(folder / "galah")]
     assert main(["score", model, *empty, "--quiet"]) == 1
+    assert f"{tmp_path / 'none'} does not exist" in capsys.readouterr().err
+    empty[1] = str(tmp_path / "none*")
+    assert main(["score", model, *empty, "--quiet"]) == 1
     assert "no source spectrum could be read" in capsys.readouterr().err
 
 

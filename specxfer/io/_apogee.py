@@ -116,6 +116,8 @@ def read_apogee(
 
     Raises
     ------
+    FileNotFoundError
+        If a path that is no pattern does not exist, whatever `on_error`.
     ReadError
         With ``on_error="raise"``, for the first file that cannot be read.
 
@@ -154,7 +156,7 @@ def read_apogee(
     Examples
     --------
     >>> from specxfer.io import read_apogee
-    >>> spectra, report = read_apogee("no_such_file.fits")
+    >>> spectra, report = read_apogee("no_such_*.fits")
     >>> len(spectra), report["status"][0]
     (0, np.str_('refused'))
     """

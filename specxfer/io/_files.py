@@ -12,6 +12,7 @@ from specxfer.io._fits import shape_of
 
 __all__ = [
     "find_files",
+    "identifier",
     "identify",
     "integer",
     "number",
@@ -44,12 +45,27 @@ HINTS = {
 def find_files(paths, suffixes=SUFFIXES):
     """The files that `paths` names: files, folders (searched to any depth), patterns.
 
-    A name that matches nothing is kept, so that it is reported and not lost.
+    A pattern that matches nothing, and a folder without such files, are kept, so that
+    they are reported and not lost.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a path that is no pattern does not exist.
     """
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
+    paths = [os.fspath(path) for path in paths]
+    missing = [p for p in paths if not glob.has_magic(p) and _is_missing(p)]
+    if missing:
+        some = f" (and {len(missing) - 1} more of {len(paths)} paths)"
+        raise FileNotFoundError(
+            f"{missing[0]} does not exist{some if missing[1:] else ''}: "
+            f"{_seen_instead(missing[0])}. Give files or folders that are there, or a "
+            "pattern."
+        )
     found = []
-    for path in map(os.fspath, paths):
+    for path in paths:
         if os.path.isdir(path):
             inside = (p for p in Path(path).rglob("*") if p.name.endswith(suffixes))
             found += sorted(str(p) for p in inside) or [path]
@@ -58,6 +74,31 @@ def find_files(paths, suffixes=SUFFIXES):
         else:
             found.append(path)
     return list(dict.fromkeys(found))
+
+
+def _is_missing(path):
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a null character
+        return True
+    except OSError:  # not to be looked at is not to be missing: the reader says why
+        return False
+    return False
+
+
+def _seen_instead(path):
+    """The nearest folder above a path that is there, and what it holds."""
+    place = Path(path).absolute().parent
+    while _is_missing(place):
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is a file"
+    try:
+        names = sorted(os.listdir(place))
+    except OSError as error:
+        return f"{place} cannot be listed ({error.strerror})"
+    some = ", ".join(names[:3]) + (", …" if names[3:] else "")
+    return f"{place} is there and holds {some or 'nothing'}"
 
 
 def identify(parts):
@@ -118,6 +159,16 @@ def integer(header, key):
     except NO_VALUE:
         return -1
     return value if value >= -1 else value & 0xFFFFFFFF
+
+
+def identifier(header, key):
+    """A number that names something, as text; "" where it is absent or not above 0."""
+    try:
+        value = np.asarray(header[key]).ravel()[0]
+    except NO_VALUE:
+        return ""
+    digits = str(value).strip()
+    return digits if digits.isdecimal() and int(digits) > 0 else ""
 
 
 def text(header, key):

@@ -118,6 +118,8 @@ def read_galah(
 
     Raises
     ------
+    FileNotFoundError
+        If a path that is no pattern does not exist, whatever `on_error`.
     ReadError
         With ``on_error="raise"``, for the first file that cannot be read.
 
@@ -143,7 +145,7 @@ def read_galah(
     Examples
     --------
     >>> from specxfer.io import read_galah
-    >>> spectra, report = read_galah("no_such_file.fits")
+    >>> spectra, report = read_galah("no_such_*.fits")
     >>> len(spectra), report["status"][0]
     (0, np.str_('refused'))
     """

@@ -101,6 +101,8 @@ def read_multimodal(
 
     Raises
     ------
+    FileNotFoundError
+        If a path that is no pattern does not exist, whatever `on_error`.
     ReadError
         With ``on_error="raise"``, for the first file or spectrum that cannot be read.
     ImportError
@@ -126,7 +128,7 @@ def read_multimodal(
     Examples
     --------
     >>> from specxfer.io import read_multimodal
-    >>> spectra, report = read_multimodal("no_such_file.hdf5", "galah")
+    >>> spectra, report = read_multimodal("no_such_*.hdf5", "galah")
     >>> len(spectra), report["status"][0]
     (0, np.str_('refused'))
     """

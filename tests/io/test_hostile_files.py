@@ -183,7 +183,10 @@ def test_foreign_content(tmp_path, read, content):
 @pytest.mark.parametrize("read", [read_apogee, read_galah, FORMATS["mmu_galah"]])
 def test_paths_that_are_no_files(tmp_path, read):
     (tmp_path / "folder.fits").mkdir()
-    for path in (tmp_path / "folder.fits", tmp_path / "none.fits", "nul\0byte.fits"):
+    for path in (tmp_path / "none.fits", "nul\0byte.fits"):
+        with pytest.raises(FileNotFoundError, match="does not exist"):
+            read(path)
+    for path in (tmp_path / "folder.fits", tmp_path / "none*.fits"):
         X, report = read(path)
         assert len(X) == 0
         assert report["status"][0] == "refused"
