@@ -120,7 +120,7 @@ def _add_pairs(parser, required=True):
         "--pairs",
         metavar="TABLE",
         help="table of specxfer.io.crossmatch, whose rows are the pairs; by default "
-        "spectra of the same name (2MASS) are paired",
+        "spectra with the same 2MASS name, Gaia DR3 or SDSS-V number are paired",
     )
 
 

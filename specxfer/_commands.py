@@ -32,23 +32,23 @@ def say(text):
 
 def build(options):
     """Store pairs; 1 if files could not be read."""
-    from specxfer.io import PairedStore
-    from specxfer.io._pair_files import pair_files
+    from specxfer.io import PairedStore, pair_files
 
     table = _table_of_pairs(options)
     surveys = options.source_survey, options.target_survey
-    files, stars, rows = pair_files(
-        options.source, options.target, surveys, table, n_jobs=options.n_jobs
+    found = pair_files(
+        options.source, options.target, table, surveys=surveys, n_jobs=options.n_jobs
     )
-    say(f"{len(stars)} pairs of spectra of {len(set(stars.tolist()))} stars")
+    say(found)
     read_source, read_target = map(_reader, surveys)
     store = PairedStore.build(
         options.out,
-        *files,
+        found.source,
+        found.target,
         read_source=read_source,
         read_target=read_target,
-        ids=None if table is None else stars,  # else the files must agree on it
-        meta=None if table is None else table[rows],
+        ids=found.ids,
+        meta=None if table is None else table[found.rows],
         lossless=options.lossless,
         on_error=options.on_error,
         n_jobs=options.n_jobs,
@@ -241,7 +241,7 @@ def read_best_apogee(paths):
 def _read_pairs(options):
     """Source and target spectra, row by row of the same star."""
     from specxfer.io import PairedStore
-    from specxfer.io._pair_files import join_names
+    from specxfer.io._pair_names import dropped_table, match_names, reported
 
     files = [f"--{name}" for name in ("source", "target", "pairs")]
     given = [name for name in files if getattr(options, name[2:])]
@@ -260,8 +260,11 @@ def _read_pairs(options):
             options.parser.error("give --store, or --source and --target")
         X, y = _read(options, "source"), _read(options, "target")
         table = _table_of_pairs(options)
-        i, j, stars, _ = join_names(_names(X), _names(y), table)
+        i, j, stars, _, dropped = match_names(_names(X), _names(y), table)
+        dropped = dropped_table(dropped, X.meta["file"], y.meta["file"])
         X, y = X[i].replace(ids=stars), y[j].replace(ids=stars)
+        for line in reported(dropped):
+            say(line)
     say(f"{len(X)} pairs of spectra of {len(set(X.ids.tolist()))} stars")
     return X, y
 
@@ -276,8 +279,12 @@ def _names(spectra):
     """What the stars, and the spectra, are called."""
     import numpy as np
 
-    from specxfer.io._pair_files import SPECTRUM_NAMES
+    from specxfer.io._pair_names import SPECTRUM_NAMES
 
-    names = [name for name in SPECTRUM_NAMES if name in spectra.meta.colnames]
-    found = {name: np.asarray(spectra.meta[name]).astype("U") for name in names}
-    return {**found, "star": spectra.ids}
+    meta = spectra.meta
+    names = [name for name in SPECTRUM_NAMES if name in meta.colnames]
+    found = {name: np.asarray(meta[name]).astype("U") for name in names}
+    # which release of Gaia it is of, GALAH's files of DR4 say, and SDSS-V's
+    known = (meta["survey"] == "APOGEE") | (meta["release"] == "DR4")
+    gaia_id = np.where(known, np.asarray(meta["gaia_id"]).astype("U"), "")
+    return {**found, "star": spectra.ids, "gaia_id": gaia_id}

@@ -7,6 +7,7 @@ from specxfer.io._errors import ReadError, StoreError
 from specxfer.io._galah import read_galah
 from specxfer.io._match_report import MatchReport
 from specxfer.io._multimodal import read_multimodal
+from specxfer.io._pair_files import PairedFiles, pair_files
 from specxfer.io._paired_store import PairedStore
 from specxfer.io._quality_cuts import default_cuts
 from specxfer.io._specutils import from_specutils, to_specutils
@@ -14,6 +15,7 @@ from specxfer.io._write_galah import write_galah
 
 __all__ = [
     "MatchReport",
+    "PairedFiles",
     "PairedStore",
     "ReadError",
     "StoreError",
@@ -24,6 +26,7 @@ __all__ = [
     "default_cuts",
     "from_specutils",
     "galah_wave",
+    "pair_files",
     "read_apogee",
     "read_galah",
     "read_multimodal",

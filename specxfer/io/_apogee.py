@@ -1,6 +1,7 @@
 """Read APOGEE spectra: combined, of single visits, of SDSS-V; and the 7514 pixels."""
 
 import os
+import re
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,7 @@ from specxfer.io._fits import ZIP, first_bytes, read_parts
 from specxfer.io._mwmstar import read_mwmstar
 from specxfer.spectra import Spectra
 
-__all__ = ["apogee_from_pixels", "read_apogee", "star_in"]
+__all__ = ["apogee_from_pixels", "names_in", "read_apogee"]
 
 READERS = {  # by format; an apStar has several rows to choose from
     "aspcapStar": read_aspcapstar,
@@ -25,9 +26,12 @@ READERS = {  # by format; an apStar has several rows to choose from
     "mwmStar": read_mwmstar,
 }
 
+SDSS_FILE = re.compile(r"mwmStar-.*-(\d+)\.fits(?:\.gz)?")
 AT_A_TIME = 8  # files
 META = {
     "apogee_id": ("U", None),
+    "sdss_id": (np.int64, None),
+    "gaia_id": ("U", None),
     "survey": ("U", None),
     "release": ("U", None),
     "telescope": ("U", None),
@@ -102,7 +106,8 @@ def read_apogee(
         APOGEE ids (``2M17334253-1654573``; the SDSS-V number where there is none), the
         same for all spectra of a star. `resolution` is λ/FWHM in the middle of each
         chip by the line-spread function in apStar and apVisit files, and the nominal
-        22,500 in others. `meta` holds apogee_id, survey, release, telescope, row
+        22,500 in others. `meta` holds apogee_id, sdss_id and gaia_id (of Gaia DR3; in
+        mwmStar files alone), survey, release, telescope, row
         ("combined", "global" or "visit"), visit (in the apStar file, from 1), mjd,
         plate and fiber of a visit, normalised_by ("survey" or "specxfer"), snr, rv_com
         (km/s, against the Sun), rv_scatter, n_visits, starflag, aspcapflag, teff, logg,
@@ -336,10 +341,22 @@ def _open(path, rows):
         return [_refused(error)], None
 
 
-def star_in(path):
-    """The star of a file, as `read_apogee` names it; "" if nothing says which."""
+def names_in(path):
+    """The star of a file, as `read_apogee` names it, and its other identifiers.
+
+    Each is "" if nothing says it. A file that cannot be read goes by its own name.
+    """
     readings, _ = _open(os.fspath(path), "combined")
-    return readings[0].id
+    first = readings[0]
+    sdss_id = first.meta.get("sdss_id", -1)
+    if first.status == "refused":
+        named = SDSS_FILE.fullmatch(os.path.basename(path))
+        sdss_id = int(named[1]) if named else -1
+    return {
+        "star": first.id or (str(sdss_id) if sdss_id > 0 else ""),
+        "sdss_id": str(sdss_id) if sdss_id > 0 else "",
+        "gaia_id": first.meta.get("gaia_id", ""),
+    }
 
 
 def _spectra_in(path, rows):

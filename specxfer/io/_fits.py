@@ -31,6 +31,7 @@ SKIPPED = {"C": 8, "M": 16, "P": 8, "Q": 16}  # bytes of columns that are not re
 FORMAT = re.compile(r"(\d*)([A-Z]).*")
 
 TEXT = re.compile(r"'((?:[^']|'')*)'")
+WHOLE = re.compile(r"[+-]?\d{1,19}")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([EeDd][+-]?\d+)?")
 
 
@@ -87,6 +88,8 @@ class Cards:
         value = value.split("/")[0].rstrip()
         if value in ("T", "F"):
             return value == "T"
+        if WHOLE.fullmatch(value):
+            return int(value)  # a Gaia source_id has 19 digits, a float 16
         if NUMBER.fullmatch(value):
             return float(value.upper().replace("D", "E"))
         raise ValueError(f"{key} is {value!r}")
@@ -130,7 +133,9 @@ class Part:
         kind = np.dtype(IMAGES[int(self.header["BITPIX"])])
         values = self._array(kind, math.prod(self.shape)).reshape(self.shape)
         scale, zero = self.header.get("BSCALE", 1), self.header.get("BZERO", 0)
-        return values if (scale, zero) == (1, 0) else values * scale + zero
+        if (scale, zero) == (1, 0):
+            return values
+        return values * float(scale) + float(zero)
 
     @property
     def column_names(self):

@@ -16,7 +16,7 @@ from specxfer.io._galah_files import read_ccds
 from specxfer.resampling import pixel_edges
 from specxfer.spectra import Spectra
 
-__all__ = ["groups_of", "read_galah", "star_of"]
+__all__ = ["groups_of", "names_of", "read_galah"]
 
 ERROR_FLOOR = 1e-4  # no HERMES spectrum is known better
 SAME_VELOCITY = 0.01  # km/s; the CCDs of a spectrum agree to 1e-5
@@ -229,15 +229,22 @@ def groups_of(paths):
     return _group(find_files(paths), None)
 
 
-def star_of(group):
-    """The star of a spectrum, as `read_galah` names it, from its first good file."""
+def names_of(group):
+    """The star of a spectrum, as `read_galah` names it, and its Gaia DR3 id or "".
+
+    From the first of its files that can be read.
+    """
     for path, _ in group.files:
         try:
-            labels = _labels(read_ccds(path, 0.0))
+            ccds = read_ccds(path, 0.0)
         except ReadError:
             continue
-        return _star_name(Reading(path, group.id, meta=labels))
-    return group.id
+        labels = _labels(ccds)
+        star = _star_name(Reading(path, group.id, meta=labels))
+        # which release of Gaia it is of, only the files of DR4 say
+        known = ccds[0].format == "GALAH DR4"
+        return {"star": star, "gaia_id": labels.get("gaia_id", "") if known else ""}
+    return {"star": group.id, "gaia_id": ""}
 
 
 def _group(paths, ids):

@@ -8,7 +8,7 @@ from specxfer.io._apogee_pixels import BAD_BITS, SKY_BIT, good_pixels
 from specxfer.io._apstar import BAD_ERROR
 from specxfer.io._collect import Reading
 from specxfer.io._errors import ReadError
-from specxfer.io._files import integer, number, text
+from specxfer.io._files import identifier, integer, number, text
 
 __all__ = ["read_mwmstar"]
 
@@ -31,13 +31,13 @@ def read_mwmstar(path, parts):
         raise ReadError(
             path, "it has no APOGEE spectrum, only optical ones of BOSS", format
         )
-    star = _star(path, parts[0].header, [row for row, _ in found])
+    names = _names(path, parts[0].header, [row for row, _ in found])
     readings = [
         Reading(
             path,
-            star,
+            names["apogee_id"],
             format,
-            meta={"apogee_id": star, **_meta(row)},
+            meta={**names, **_meta(row)},
             resolution=np.full(3, APOGEE_R),
         )
         for row, _ in found
@@ -72,15 +72,18 @@ def _pixels(path, part, row, format):
     return flux, error, good
 
 
-def _star(path, header, rows):
-    """The 2MASS designation where the file has it, else the SDSS-V number."""
+def _names(path, header, rows):
+    """The 2MASS designation where the file has it, else the SDSS-V number; and more."""
     names = [text(row, "obj") for row in rows] + [text(header, "APOGEEID")]
-    sdss_id = integer(header, "SDSS_ID")
-    sdss_id = sdss_id if sdss_id > 0 else integer(rows[0], "sdss_id")
+    sdss_id = identifier(header, "SDSS_ID") or identifier(rows[0], "sdss_id")
     star = next(filter(None, map(id_in, names)), "")
-    if not star and sdss_id <= 0:
+    if not star and not sdss_id:
         raise ReadError(path, "it names no star (obj, APOGEEID, SDSS_ID)", "mwmStar")
-    return star or str(sdss_id)
+    return {
+        "apogee_id": star or sdss_id,
+        "sdss_id": int(sdss_id or -1),
+        "gaia_id": identifier(header, "GAIA3_ID"),
+    }
 
 
 def _meta(row):

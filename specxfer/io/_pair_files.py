@@ -1,142 +1,145 @@
-"""Which files of two surveys are of the same stars, before they are read for good."""
+"""`pair_files`: which files of two surveys are of the same stars."""
+
+from typing import NamedTuple
 
 import numpy as np
+from astropy.table import Table
 from joblib import Parallel, delayed
 
-from specxfer.io._apogee import star_in
+from specxfer._one_spectrum import names as as_text
+from specxfer.io._apogee import names_in
 from specxfer.io._files import find_files
-from specxfer.io._galah import groups_of, star_of
-from specxfer.io._sky import join
+from specxfer.io._galah import groups_of, names_of
+from specxfer.io._pair_names import dropped_table, match_names, reported
 
-__all__ = ["SPECTRUM_NAMES", "join_names", "pair_files"]
-
-# what a table of pairs calls a spectrum by, after "source_" or "target_"
-SPECTRUM_NAMES = ("apogee_id", "sdss_id", "sobject_id")
+__all__ = ["PairedFiles", "pair_files"]
 
 
-def pair_files(source, target, surveys, table=None, *, n_jobs=None):
-    """Files that are of the same star, as `PairedStore.build` takes them.
+class PairedFiles(NamedTuple):
+    """Files of the same stars, as `PairedStore.build` takes them.
 
     Parameters
     ----------
-    source, target : list of path
+    source, target : list
+        For each pair a file, or a list of files.
+    ids : ndarray of str of shape (n_pairs,)
+        The star of each pair, one name for all of its spectra.
+    rows : ndarray of int of shape (n_pairs,) or None
+        Of the table of pairs, if one was given.
+    dropped : Table
+        What is in no pair: table ("source", "target", "pair": files that name
+        different stars, or "table": a row of the table of pairs), name (of the files),
+        why.
+    """
+
+    source: list
+    target: list
+    ids: np.ndarray
+    rows: np.ndarray | None
+    dropped: Table
+
+    def __repr__(self):
+        n_stars = len(set(self.ids.tolist()))
+        lines = [f"{len(self.ids)} pairs of spectra of {n_stars} stars"]
+        return "\n".join([*lines, *reported(self.dropped)])
+
+    __str__ = __repr__
+
+
+def pair_files(source, target, pairs=None, *, surveys=("apogee", "galah"), n_jobs=None):
+    """Find the files of two surveys that are of the same stars.
+
+    Parameters
+    ----------
+    source, target : path or list of paths
         Files, folders or patterns.
-    surveys : tuple of {"apogee", "galah"}
+    pairs : Table, optional
+        As of `crossmatch`: its rows are the pairs, found by the columns
+        source_apogee_id, source_sdss_id or source_sobject_id, and the same of the
+        target. By default all pairs of spectra whose files share an identifier.
+    surveys : tuple of {"apogee", "galah"}, default=("apogee", "galah")
         Of the source and of the target.
-    table : Table, optional
-        As of `crossmatch`: its rows are the pairs. By default all pairs of spectra
-        of which the files name the same star.
     n_jobs : int, optional
         Files opened at the same time, as in joblib.
 
     Returns
     -------
-    files : list of two lists
-        Of both sides, a file or a list of files for each pair.
-    stars : ndarray of str of shape (n_pairs,)
-    rows : ndarray of int of shape (n_pairs,) or None
-        Of the table.
+    PairedFiles
+        Print it: it says what was dropped, and why.
 
     Raises
     ------
     ValueError
         If there is no pair.
+    FileNotFoundError
+        If a path that is no pattern does not exist.
+
+    Notes
+    -----
+    Identifiers are the name of the star (the 2MASS designation, in files of both
+    surveys), the Gaia DR3 source_id (the card GAIA_ID in files of GALAH DR4, which say
+    that it is of EDR3, whose numbers DR3 kept; GAIA3_ID in mwmStar files) and the
+    SDSS-V number (SDSS_ID in mwmStar files, and the catalogues of SDSS-V). Pairs in
+    which any two differ, though another is the same, are dropped: neighbours may be one
+    star to 2MASS and two to Gaia. Spectra that share any are one star in `ids`, so that
+    no star gets on both sides of a split. Of Gaia DR2, whose numbers may be those of
+    other stars, nothing is made.
+
+    The cards of mwmStar files are those that the pipeline of SDSS-V writes
+    (https://github.com/sdss/astra, ``src/astra/products``, version 0.6).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from specxfer import Spectra
+    >>> from specxfer.io import galah_wave, pair_files, write_galah
+    >>> flux, wave = np.ones((1, 4096)), galah_wave(3)
+    >>> y = Spectra(flux, 1e4 * flux, wave=wave, medium="air",
+    ...             ids=["2M17334253-1654573"])
+    >>> pixels = {"normalized_flux": np.ones(7514),
+    ...           "normalized_error": np.full(7514, 0.01)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for star in ("2M03290406+3117075", "2M17334253-1654573"):
+    ...         np.savez(f"{folder}/{star}.npz", **pixels)
+    ...     _ = write_galah(y, f"{folder}/galah")
+    ...     found = pair_files(f"{folder}/*.npz", f"{folder}/galah")
+    >>> found.ids
+    array(['2M17334253-1654573'], dtype='<U18')
+    >>> print(*found.dropped["table", "why"][0])
+    source no target spectrum of its star
     """
-    found = [
-        NAMED[survey](paths, table is None, n_jobs)
-        for survey, paths in zip(surveys, (source, target))
-    ]
-    for side, paths, (files, _) in zip(("source", "target"), (source, target), found):
-        if not files:
-            raise ValueError(f"{side} names no file: {', '.join(map(str, paths))}.")
+    found = []
+    for side, survey, paths in zip(("source", "target"), surveys, (source, target)):
+        if survey not in NAMED:
+            raise ValueError(f"surveys has {survey!r}; expected some of {[*NAMED]}.")
+        found.append(NAMED[survey](paths, pairs is None, n_jobs))
+        if not found[-1][0]:
+            raise ValueError(f"{side} names no file: {paths}.")
     (a, names), (b, others) = found
-    i, j, stars, rows = join_names(names, others, table)
-    return [[a[k] for k in i], [b[k] for k in j]], stars, rows
+    i, j, stars, rows, dropped = match_names(names, others, pairs)
+    dropped = dropped_table(dropped, [as_text(f) for f in a], [as_text(f) for f in b])
+    return PairedFiles([a[k] for k in i], [b[k] for k in j], stars, rows, dropped)
 
 
 def _apogee(paths, _, n_jobs):
     files = find_files(paths)
-    stars = np.array(Parallel(n_jobs)(delayed(star_in)(path) for path in files), "U")
-    return files, {"star": stars, "apogee_id": stars}
+    found = Parallel(n_jobs)(delayed(names_in)(path) for path in files)
+    names = {
+        kind: np.array([each[kind] for each in found], "U")
+        for kind in ("star", "sdss_id", "gaia_id")
+    }
+    return files, {**names, "apogee_id": names["star"]}
 
 
 def _galah(paths, by_star, n_jobs):
     groups = groups_of(paths)
     names = {"sobject_id": np.array([group.id for group in groups], "U")}
     if by_star:  # or the table says which star it is: the files stay closed
-        stars = Parallel(n_jobs)(delayed(star_of)(group) for group in groups)
-        names["star"] = np.array(stars, "U")
+        found = Parallel(n_jobs)(delayed(names_of)(group) for group in groups)
+        for kind in ("star", "gaia_id"):
+            names[kind] = np.array([each[kind] for each in found], "U")
     return [[path for path, _ in group.files] for group in groups], names
 
 
 NAMED = {"apogee": _apogee, "galah": _galah}
-
-
-def join_names(source, target, table=None):
-    """Spectra of two surveys that make pairs.
-
-    Parameters
-    ----------
-    source, target : dict of str to ndarray of str
-        Names of each spectrum: its "star", and one of `SPECTRUM_NAMES`.
-    table : Table, optional
-        As of `crossmatch`: its rows are the pairs. By default all pairs of spectra
-        of the same star.
-
-    Returns
-    -------
-    i, j : ndarray of int of shape (n_pairs,)
-        Places in `source` and `target`, in the order of `source`.
-    stars : ndarray of str of shape (n_pairs,)
-    rows : ndarray of int of shape (n_pairs,) or None
-        Of the table.
-
-    Raises
-    ------
-    ValueError
-        If there is no pair.
-    """
-    if table is None:
-        a, b = source["star"], target["star"]
-        i, j = join(a, b)
-        known = a[i] != ""
-        i, j = i[known], j[known]
-        if not len(i):
-            raise ValueError(
-                f"no star is in both: source has {len(a)} spectra, as {a[0]}, target "
-                f"{len(b)}, as {b[0]}; give a table of crossmatch."
-            )
-        return i, j, a[i], None
-    i, row = _listed(source, table, "source")
-    j, other = _listed(target, table, "target")
-    a, b = join(row, other)
-    pairs = np.stack([i[a], j[b]])
-    pairs, first = np.unique(pairs, axis=1, return_index=True)
-    if not len(first):
-        raise ValueError(
-            "no row of the table has its spectra in both: source has those of "
-            f"{len(set(row.tolist()))} rows, target of {len(set(other.tolist()))}."
-        )
-    rows = row[a][first]
-    return *pairs, np.asarray(table["star"])[rows].astype("U"), rows
-
-
-def _listed(names, table, side):
-    """Spectra that a table lists, and in which row."""
-    for name in SPECTRUM_NAMES:
-        column = f"{side}_{name}"
-        if column in table.colnames and name in names:
-            break
-    else:
-        raise ValueError(
-            f"the table of pairs has no column {side}_apogee_id or {side}_sobject_id "
-            f"that names the {side} spectra; it has {table.colnames}."
-        )
-    i, row = join(names[name], np.asarray(table[column]).astype("U"))
-    if not len(i):
-        raise ValueError(
-            f"none of the {side} spectra is in the table of pairs: it has {column} "
-            f"{table[column][0] if len(table) else 'of none'}, they have "
-            f"{names[name][0]}."
-        )
-    return i, row

@@ -56,6 +56,7 @@ class PairedStore:
 
     See Also
     --------
+    specxfer.io.pair_files : Which files are of the same stars.
     specxfer.translate_catalog : From disk to disk, once a model is fitted.
 
     Notes
@@ -144,8 +145,9 @@ class PairedStore:
             `specxfer.io.read_apogee` returns) of a file or a list of files. Options
             go in by `functools.partial`.
         ids : array-like of shape (n_pairs,), optional
-            With files: the star of each pair. By default the readers say, and pairs
-            of which they name different stars are refused.
+            With files: the star of each pair, such as the ids that
+            `specxfer.io.pair_files` gives. By default the readers say, and pairs of
+            which they name different stars are refused.
         meta : Table or anything it accepts, optional
             With files: labels, a row a pair, such as the pairs that
             `specxfer.io.crossmatch` gives. They become part of the `meta` of both

@@ -188,7 +188,7 @@ def _disagreements(stars, failed):
         elif a is not None and b is not None and a != b:
             found[row] = (
                 f"the source is of the star {a}, the target of {b}: if they are one "
-                "star, give ids="
+                "star, give ids=, as of specxfer.io.pair_files"
             )
     return found
 

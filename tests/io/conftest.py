@@ -7,6 +7,7 @@ import pytest
 from astropy.io import fits
 
 C = 299_792.458  # km/s
+SDSS_ID = 54392544
 CHIPS = ((246, 3274), (3585, 6080), (6344, 8335))
 CCDS = {  # CRVAL1, CDELT1 of a star in motion, as in the survey's files
     1: (4713.50, 0.04595, 4790.0),
@@ -147,7 +148,7 @@ def apvisit(
     return path
 
 
-def mwmstar_table(instrument, observatory, n_rows, obj, visit=False):
+def mwmstar_table(instrument, observatory, n_rows, obj, visit=False, sdss_id=SDSS_ID):
     """An HDU of a mwmStar file, its columns named as by the survey's pipeline."""
     n_pixels = {"APOGEE": 8575, "BOSS": 4648}[instrument]
     pixel = np.arange(n_pixels)
@@ -163,7 +164,7 @@ def mwmstar_table(instrument, observatory, n_rows, obj, visit=False):
         "filetype": ("7A", "mwmStar"),
         "v_astra": ("5A", "0.6.0"),
         "healpix": ("J", 3),
-        "sdss_id": ("K", 54392544),
+        "sdss_id": ("K", sdss_id),
         "obj": ("18A", obj),
         "telescope": ("6A", telescope),
         **({"mjd": ("J", 59804)} if visit else {}),
@@ -194,13 +195,23 @@ def mwmstar_table(instrument, observatory, n_rows, obj, visit=False):
     return hdu
 
 
-def mwmstar(path, n_rows=(1, 1), *, obj="2M00000000+0000001", edit=None, visit=False):
+def mwmstar(
+    path,
+    n_rows=(1, 1),
+    *,
+    obj="2M00000000+0000001",
+    edit=None,
+    visit=False,
+    sdss_id=SDSS_ID,
+    gaia=None,
+):
     """Rows of APOGEE at Apache Point and Las Campanas, after one of BOSS."""
     primary = fits.PrimaryHDU()
-    primary.header.update({"SDSS_ID": 54392544, "APOGEEID": obj, "V_ASTRA": "0.6.0"})
+    primary.header.update({"SDSS_ID": sdss_id, "APOGEEID": obj, "V_ASTRA": "0.6.0"})
+    primary.header["GAIA3_ID"] = gaia  # a card without a value where there is none
     tables = [("BOSS", "APO", 1), ("BOSS", "LCO", 0)]
     tables += [("APOGEE", "APO", n_rows[0]), ("APOGEE", "LCO", n_rows[1])]
-    hdus = [primary, *(mwmstar_table(*table, obj, visit) for table in tables)]
+    hdus = [primary, *(mwmstar_table(*table, obj, visit, sdss_id) for table in tables)]
     if edit is not None:
         edit(hdus)
     fits.HDUList(hdus).writeto(path, overwrite=True)
