@@ -39,7 +39,8 @@ def _apstar(base, apogee_id, telescope, field):
 
 
 def _mwmstar(base, sdss_id):
-    place = f"{sdss_id[-4:-2]}/{sdss_id[-2:]}/mwmStar-0.6.0-{sdss_id}.fits"
+    digits = sdss_id.zfill(4)  # as the pipeline does
+    place = f"{digits[-4:-2]}/{digits[-2:]}/mwmStar-0.6.0-{sdss_id}.fits"
     yield f"{base}dr19/spectro/astra/0.6.0/spectra/star/{place}", f"sdss5/{place}"
 
 
@@ -57,6 +58,16 @@ ARCHIVES = {  # name: base, what it needs to know, addresses
     "apStar": ("sdss", ("apogee_id", "telescope", "field"), _apstar),
     "mwmStar": ("sdss", ("sdss_id",), _mwmstar),
     "galah_dr3": ("datacentral", ("sobject_id",), _galah_dr3),
+}
+
+UNKNOWN = {  # name: why there is no address to ask
+    "galah_dr4": (
+        "no address of single files of GALAH DR4 is documented: the survey's page on "
+        "its spectra (https://www.galah-survey.org/dr4/the_spectra) gives that of DR3. "
+        "Let Data Central pack them (https://datacentral.org.au/services/download/, "
+        "which takes a list of sobject_ids), unpack what it sends, and give the folder "
+        'to read_galah or pair_files; or take the spectra of DR3, "galah_dr3".'
+    ),
 }
 
 
@@ -77,6 +88,8 @@ def remote_files(pairs, side, archive, bases):
     -------
     list of RemoteFile
     """
+    if archive in UNKNOWN:
+        raise ValueError(f"{side} is {archive!r}, and {UNKNOWN[archive]}")
     if archive not in ARCHIVES:
         raise ValueError(
             f"{side} is {archive!r}; expected one of {sorted(ARCHIVES)}, or None."

@@ -88,6 +88,8 @@ def fetch_pairs(
     source, target : str or None
         The archive of each side, None to leave it out: "aspcapStar" or "apStar"
         (APOGEE DR17), "mwmStar" (SDSS-V DR19), "galah_dr3" (four files a spectrum).
+        Where GALAH DR4 keeps single files is not documented: "galah_dr4" is an error
+        that says how to get them.
     n_jobs : int, default=4
         Files fetched at the same time, 16 at most.
     retries : int, default=5
@@ -114,7 +116,8 @@ def fetch_pairs(
     Raises
     ------
     ValueError
-        If columns are missing from `pairs`, or `n_jobs` is not 1 to 16.
+        If columns are missing from `pairs`, `n_jobs` is not 1 to 16, or it is not known
+        where an archive keeps its files.
     OSError
         If a file cannot be written. What was fetched stays.
 

@@ -140,11 +140,25 @@ def test_addresses_are_those_of_the_archives():
     assert urls["mwmStar"][0] == (
         f"{sdss}dr19/spectro/astra/0.6.0/spectra/star/25/44/mwmStar-0.6.0-54392544.fits"
     )
+    short = Table({"source_sdss_id": [7]})  # the folders are of four digits
+    assert remote_files(short, "source", "mwmStar", BASES)[0].url == (
+        f"{sdss}dr19/spectro/astra/0.6.0/spectra/star/00/07/mwmStar-0.6.0-7.fits"
+    )
     assert len(urls["galah_dr3"]) == 8
     assert urls["galah_dr3"][1] == (
         "https://datacentral.org.au/vo/slink/links?ID=131118001101001&DR=galah_dr3"
         "&IDX=0&FILT=G&RESPONSEFORMAT=fits"
     )
+
+
+def test_nothing_is_asked_where_no_address_is_documented(server, tmp_path):
+    for dry_run in (True, False):
+        with pytest.raises(ValueError, match="no address of single files") as caught:
+            fetch(server, tmp_path, target="galah_dr4", dry_run=dry_run)
+        assert "https://datacentral.org.au/services/download/" in str(caught.value)
+        assert '"galah_dr3"' in str(caught.value)
+    assert not server.requests
+    assert not names(tmp_path)
 
 
 def test_names_that_leave_the_folder_are_refused(server, tmp_path):
