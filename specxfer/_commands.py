@@ -137,7 +137,7 @@ def translate(options):
 
 def score(options):
     """Print and write how good a model is."""
-    from specxfer import predict_like
+    from specxfer._predictions import Predictions
     from specxfer.metrics import line_table
     from specxfer.model_files import load
 
@@ -153,7 +153,7 @@ def score(options):
         X, y = X[rows], y[rows]
     score = model.score(X, y)
     lines = _lines(options, options.target_survey)
-    table = line_table(y, {"model": predict_like(model, X, y)}, lines)
+    table = line_table(y, {"model": Predictions(model, X, y)}, lines)
     table.meta = {"score": float(score), "n_pairs": len(X), "model": options.model}
     print(f"score: {score:.4f} (variance explained, {len(X)} pairs of spectra)")
     print("rms error of the flux, in continuum units, without the observed noise:")
