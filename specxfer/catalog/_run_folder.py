@@ -29,6 +29,7 @@ class RunFolder:
     def __init__(self, folder, form):
         self.folder = Path(folder)
         self.form = form
+        self.plain = {}  # arrays that are not packed, and the type of their numbers
 
     @property
     def table(self):
@@ -56,6 +57,11 @@ class RunFolder:
             If it holds another run.
         """
         begin_run(self.folder, stamp, what="catalogue", error=CatalogError)
+        self.plain = {
+            name: np.dtype(dtype).newbyteorder("<")
+            for name, (_, dtype, compressors) in arrays.items()
+            if compressors is None
+        }
         if self.table.exists():
             return
         (self.folder / "parts").mkdir(exist_ok=True)
@@ -83,9 +89,15 @@ class RunFolder:
 
     def write(self, result, rows):
         """Write a chunk: its arrays first, then the part of the table that marks it."""
-        group = import_zarr().open_group(self.folder / "spectra.zarr", mode="r+")
+        path = self.folder / "spectra.zarr"
+        packed = result.arrays.keys() - self.plain.keys()
+        if packed:
+            group = import_zarr().open_group(path, mode="r+")
         for name, values in result.arrays.items():
-            group[name][rows] = values
+            if name in packed:
+                group[name][rows] = values
+            else:
+                write_plain(path / name, values, rows.start, self.plain[name])
         write_whole(self.part(rows), table_bytes(result.table, self.form))
 
     def finish(self, chunks):
@@ -100,6 +112,45 @@ class RunFolder:
 
     def _sweep(self):
         sweep(self.folder, ("*.tmp", "parts/*.tmp", "spectra.zarr/**/*.partial"))
+
+
+def write_plain(folder, values, first, dtype):
+    """Write rows of an array that is not packed, as zarr would: it takes longer.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the array.
+    values : ndarray
+        Its rows from `first` on, a multiple of `STARS`.
+    first : int
+    dtype : dtype
+        Of the numbers in the files.
+    """
+    values = np.ascontiguousarray(values, dtype)
+    ends = ("0",) * (values.ndim - 1)
+    for start in range(0, len(values), STARS):
+        chunk = values[start : start + STARS]
+        path = folder.joinpath("c", str((first + start) // STARS), *ends)
+        if np.isnan(chunk[0]).all() and np.isnan(chunk).all():
+            path.unlink(missing_ok=True)  # what is not there is NaN
+            continue
+        if len(chunk) < STARS:  # the last one: files are of whole chunks
+            more = np.full((STARS - len(chunk), *chunk.shape[1:]), np.nan, dtype)
+            chunk = np.concatenate([chunk, more])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        try:
+            with open(unfinished, "wb", buffering=0) as file:
+                left = memoryview(chunk).cast("B")
+                while left:
+                    left = left[file.write(left) :]
+            os.replace(unfinished, path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            if error.filename is None:  # of a write: it does not know where to
+                error.filename = str(path)
+            raise
 
 
 def import_zarr():
