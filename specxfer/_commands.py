@@ -55,6 +55,10 @@ def build(options):
         verbose=not options.quiet,
     )
     print(store)
+    if len(found.dropped):
+        path = f"{options.out.rstrip('/')}.dropped.ecsv"
+        found.dropped.write(path, format="ascii.ecsv", overwrite=True)
+        say(f"what is in no pair, and why, is in {path}")
     refused = store.report[store.report["status"] == "refused"]
     for row in refused[:5]:
         say(f"{row['file']}: {row['reason']}")

@@ -86,7 +86,7 @@ def pair_files(source, target, pairs=None, *, surveys=("apogee", "galah"), n_job
     other stars, nothing is made.
 
     The cards of mwmStar files are those that the pipeline of SDSS-V writes
-    (https://github.com/sdss/astra, ``src/astra/products``, version 0.6).
+    (https://github.com/sdss/astra, ``src/astra/products/utils.py``).
 
     Examples
     --------

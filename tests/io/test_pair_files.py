@@ -5,6 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from specxfer._command_line import main
 from specxfer._commands import read_best_apogee
 from specxfer.io import PairedStore, StoreError, pair_files, read_apogee, read_galah
 from specxfer.io._pair_names import match_names
@@ -235,6 +236,26 @@ def test_a_store_of_files_that_gaia_pairs(sdss5, tmp_path):
     assert store.source.meta["gaia_id"].tolist() == [str(GAIA)]
     with pytest.raises(StoreError, match=r"as of specxfer\.io\.pair_files"):
         PairedStore.build(tmp_path / "b.zarr", *files, **read)
+
+
+def test_the_command_builds_what_gaia_pairs_and_lists_the_rest(sdss5, tmp_path, capsys):
+    apogee, galah, star, spectrum = sdss5
+    star(7, obj="", gaia=GAIA)
+    alone = star(8, obj="", gaia=GAIA + 1)
+    spectrum(0, STARS[1][2:], GAIA)
+    out = tmp_path / "pairs.zarr"
+    command = ["build", f"{out}/", "--source", str(apogee), "--target", str(galah)]
+    for _ in range(2):  # and again, when it is done
+        assert main([*command, "--quiet"]) == 0
+        said = capsys.readouterr().err
+        assert "1 pairs of spectra of 1 stars" in said
+        assert f"−1      source: no target spectrum of its star, as {alone}" in said
+        assert f"{out}.dropped.ecsv" in said
+    assert PairedStore(out).source.ids.tolist() == [STARS[1]]
+    dropped = Table.read(f"{out}.dropped.ecsv")
+    assert [tuple(row) for row in dropped.iterrows()] == [
+        ("source", alone, "no target spectrum of its star")
+    ]
 
 
 def test_of_a_file_with_two_spectra_the_best_is_read(write, tmp_path):
