@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from specxfer.io import ReadError
-from specxfer.io._files import integer, number, text
+from specxfer.io._files import identifier, integer, number, text
 from specxfer.io._fits import first_row, read_parts, shape_of
 
 END = b"END".ljust(80)
@@ -44,6 +44,17 @@ def test_real_rows_are_those_astropy_reads(shared):
         for name, value in row.items():
             value = text(row, name) if isinstance(value, bytes) else value
             np.testing.assert_array_equal(value, table[name][0], err_msg=name)
+
+
+def test_whole_numbers_keep_their_digits(tmp_path):
+    given = {"GAIA": 3335074476514836609, "SMALL": -7, "REAL": 2.5, "ROUND": 3.0}
+    header = fits.Header(given)
+    fits.PrimaryHDU(header=header).writeto(tmp_path / "a.fits")
+    cards = read_parts(tmp_path / "a.fits")[0].header
+    assert {name: cards[name] for name in given} == given
+    assert text(cards, "GAIA") == identifier(cards, "GAIA") == str(given["GAIA"])
+    assert integer(cards, "GAIA") == given["GAIA"]
+    assert [identifier(cards, n) for n in ("SMALL", "REAL", "NONE")] == [""] * 3
 
 
 def test_what_has_no_first_row(tmp_path):

@@ -57,6 +57,31 @@ def test_a_star_without_a_2mass_name(write, tmp_path):
     assert list(X.ids) == ["54392544"] * 2
 
 
+@pytest.mark.parametrize(
+    ("gaia", "found"),
+    [
+        (3335074476514836608, "3335074476514836608"),  # every digit
+        ("3335074476514836609", "3335074476514836609"),
+        (None, ""),
+        (-1, ""),
+        (0, ""),
+        (-9999, ""),
+        (3.3e18, ""),  # rounded: that of another star
+    ],
+)
+def test_other_identifiers(write, tmp_path, gaia, found):
+    X, _ = read_apogee(write.mwmstar(tmp_path / "a.fits", gaia=gaia, sdss_id=7))
+    assert list(X.meta["gaia_id"]) == [found] * 2
+    assert list(X.meta["sdss_id"]) == [7] * 2
+    assert list(X.ids) == ["2M00000000+0000001"] * 2
+
+
+def test_files_without_them(write, tmp_path):
+    X, _ = read_apogee(write.aspcapstar(tmp_path / "a.fits"))
+    assert list(X.meta["gaia_id"]) == [""]
+    assert list(X.meta["sdss_id"]) == [-1]
+
+
 def test_masks(write, tmp_path):
     def mark(hdus):
         flags = hdus[3].data["pixel_flags"]
