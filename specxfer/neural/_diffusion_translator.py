@@ -15,6 +15,10 @@ from specxfer.neural._component_translator import ComponentTranslator
 from specxfer.neural._drawing import Drawing
 from specxfer.neural._latents import Information, Latents
 from specxfer.neural._line_intervals import line_intervals
+from specxfer.neural._pixel_drawing import PixelDrawing
+from specxfer.neural._pixel_errors import PixelErrors, Told
+from specxfer.neural._pixel_shape import PixelShape
+from specxfer.neural._pixel_training import PixelTraining, check_room
 from specxfer.neural._samplers import SOLVERS
 from specxfer.neural._shape import Shape
 from specxfer.neural._shape_training import ShapeTraining
@@ -145,6 +149,7 @@ class DiffusionTranslator(ComponentTranslator):
     _parameter_constraints = {
         **CNNTranslator._parameter_constraints,
         "n_latents": [Interval(Integral, 0, None, closed="left")],
+        "space": [StrOptions({"latent", "pixel"})],
         "n_steps": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions(set(SOLVERS))],
         "n_rounds": [Interval(Integral, 0, None, closed="left")],
@@ -158,6 +163,7 @@ class DiffusionTranslator(ComponentTranslator):
         self,
         n_latents=24,
         *,
+        space="latent",
         n_steps=10,
         solver="heun",
         n_rounds=3,
@@ -189,6 +195,7 @@ class DiffusionTranslator(ComponentTranslator):
         random_state=0,
     ):
         self.n_latents = n_latents
+        self.space = space
         self.n_steps = n_steps
         self.solver = solver
         self.n_rounds = n_rounds
@@ -231,10 +238,14 @@ class DiffusionTranslator(ComponentTranslator):
         return mean
 
     def _fit_shape(self, X, y, weight, features, mean, stars, device, seed):
-        """Learn how latents are distributed; features and means are left-out ones."""
+        """Learn how errors are distributed; features and means are left-out ones."""
         self._shape, self.shape_history_ = None, {}
-        if not y.has_noise:
-            return self
+        if y.has_noise and self.seen_.any():
+            learn = self._learn_pixels if self.space == "pixel" else self._learn_latents
+            learn(X, y, weight, features, mean, stars, device, seed)
+        return self
+
+    def _learn_latents(self, X, y, weight, features, mean, stars, device, seed):
         at = slice(None, None, -(-len(X) // SAMPLE))
         latents = Latents.of(
             self._errors(X[at], mean[at]),
@@ -242,17 +253,38 @@ class DiffusionTranslator(ComponentTranslator):
             LATENTS,
             self._pixels_of_lines(y),
         )
-        if len(latents.filters):
-            information = self._information(latents, X, y, mean, stars, weight)
-            sizes = self.n_latents, min(self.n_conditions, features.shape[1])
-            shape = Shape.of(latents, information, weight, *sizes)
-            known, told = shape.leading(information), shape.conditions(features)
-            del information
-            training = ShapeTraining(
-                self, shape, known, told, stars, weight, device, seed
-            )
-            self._shape, self.shape_history_ = training.train()
-        return self
+        if not len(latents.filters):
+            return
+        parts = []
+        for covariance, ivar, left in self._left_out(X, y, mean, stars, weight):
+            covariance = latents.extended(covariance)
+            parts.append(latents.information(covariance, ivar, left))
+        information = Information(*map(np.concatenate, zip(*parts)))
+        sizes = self.n_latents, min(self.n_conditions, features.shape[1])
+        shape = Shape.of(latents, information, weight, *sizes)
+        known, told = shape.leading(information), shape.conditions(features)
+        del information, parts
+        training = ShapeTraining(self, shape, known, told, stars, weight, device, seed)
+        self._shape, self.shape_history_ = training.train()
+
+    def _learn_pixels(self, X, y, weight, features, mean, stars, device, seed):
+        pixels = np.flatnonzero(self.seen_)
+        n_directions = len(self._errors(X[:1], mean[:1]).basis)
+        check_room(len(X), len(pixels), n_directions, self.memory)
+        parts = []
+        for covariance, *observed in self._left_out(X, y, mean, stars, weight):
+            errors = PixelErrors.of(covariance[:, pixels])
+            parts.append(Told.of(errors, *(a[:, pixels] for a in observed)))
+        told = Told.concatenate(parts)
+        del parts
+        shape = PixelShape(pixels, min(self.n_conditions, features.shape[1]))
+        conditions = shape.conditions(features)
+        training = PixelTraining(
+            self, shape, told, conditions, stars, weight, device, seed
+        )
+        shape, self.shape_history_ = training.train()
+        if shape.trained:
+            self._shape = shape
 
     def _pixels_of_lines(self, y):
         """The target pixels of each line that has a latent of its own."""
@@ -269,22 +301,18 @@ class DiffusionTranslator(ComponentTranslator):
         """Predictive covariance of training stars, given their coefficients."""
         return self._ridge.covariance(mean, self._features(X)[1])
 
-    def _information(self, latents, X, y, mean, stars, weight):
-        """What the training targets say of their stars' latents."""
+    def _left_out(self, X, y, mean, stars, weight):
+        """Blocks of covariance, ivar and what the target has beyond the mean."""
         ridge, change = self._ridge, self._change
         if change is not None:
             one = np.column_stack([mean, np.ones(len(mean))])
             y = AtReference(y, one, ridge._all_coef, change)
         rows_of = np.bincount(stars)[stars]
         hat = np.minimum(ridge.leverage(mean) * weight * rows_of, MOST_HAT)
-        parts = []
         for rows, block in y.iter_blocks(self._block_rows):
-            covariance = latents.extended(self._errors(X[rows], mean[rows]))
             left = block.flux - ridge.predict(mean[rows])
             left /= 1 - hat[rows, None].astype(left.dtype)
-            ivar = _ivar(block) * self.seen_
-            parts.append(latents.information(covariance, ivar, left))
-        return Information(*map(np.concatenate, zip(*parts)))
+            yield self._errors(X[rows], mean[rows]), _ivar(block) * self.seen_, left
 
     @property
     def shape_trained_(self):
@@ -297,15 +325,19 @@ class DiffusionTranslator(ComponentTranslator):
         matched = self._looked_at(X)
         mean, spread = self._features(X, matched=matched)
         flux = self._ridge.predict(mean)
-        covariance = self._shape.latents.extended(self._ridge.covariance(mean, spread))
-        whitening = self._shape.latents.whitening(covariance)
+        covariance = self._ridge.covariance(mean, spread)
         conditions = self._shape.conditions(matched[0])
+        if isinstance(self._shape, PixelShape):
+            errors = PixelErrors.of(covariance[:, self._shape.pixels])
+            return PixelDrawing(self._shape, flux, errors, conditions)
+        covariance = self._shape.latents.extended(covariance)
+        whitening = self._shape.latents.whitening(covariance)
         return Drawing(self._shape, flux, covariance, whitening, conditions)
 
     def _predict_into(self, X, out):
         if not self.shape_trained_:
             return super()._predict_into(X, out)
-        out[:] = self._drawing(X).moments()[0]
+        out[:] = self._drawing(X).mean()
 
     def _covariance_block(self, X):
         if self._shape is None:
@@ -457,10 +489,15 @@ class DiffusionTranslator(ComponentTranslator):
         Raises
         ------
         ValueError
-            If rows or grids disagree, or the fit learnt no latents.
+            If rows or grids disagree, the fit learnt no latents, or `space` is "pixel".
         """
         check_is_fitted(self)
         X, y = self._check_pairs(X, y)
+        if self.space == "pixel":
+            raise ValueError(
+                "space is 'pixel', where the density takes the derivatives of a U-Net "
+                "by every pixel at every step: fit with space='latent' for log_prob."
+            )
         if self._shape is None:
             raise ValueError(
                 "the fit learnt no latents, so there is no density of them: give its "
