@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import ndtri
 
 from specxfer.networks import DenoisingError, UNet
 from specxfer.networks._denoiser import BLIND, CENTRE, SPREAD
 from specxfer.neural._member_training import one_thread
 from specxfer.neural._pixel_errors import TOLD, Told
 from specxfer.neural._pixel_posterior import pixel_draws
-from specxfer.neural._samplers import solve
+from specxfer.neural._samplers import HALF, solve
 from specxfer.neural._shape_training import (
     JUDGED_AT,
     N_DRAWS,
@@ -24,7 +25,7 @@ STARS = 256  # drawn for together
 SCORED = 32  # draws by which a round is judged
 STEPS = 5  # for these
 MONITORED = 256  # stars that epochs are judged by
-HALF = np.pi / 2
+FEWEST = 64  # rows of a batch: where stars are fewer they come several times
 
 
 @dataclass(frozen=True)
@@ -180,12 +181,16 @@ class NoisyPixels:
         conditions, draws, errors, weight = self.arrays
         rng = np.random.default_rng([self.random_state, number])
         order = rng.permutation(self.rows)
+        copies = max(1, FEWEST // self.batch_size)
         for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            which = rng.integers(draws.shape[1], size=len(rows))
-            white = rng.standard_normal((len(rows), 1, errors.n_white), np.float32)
-            level = np.exp(CENTRE + SPREAD * rng.standard_normal(len(rows)))
-            blind = rng.random(len(rows)) < BLIND
+            rows = np.repeat(order[start : start + self.batch_size], copies)
+            n = len(rows)
+            which = rng.integers(draws.shape[1], size=n)
+            white = rng.standard_normal((n, 1, errors.n_white), np.float32)
+            # the copies of a star have levels of their own
+            share = (np.arange(n) % copies + rng.random(n)) / copies
+            level = np.exp(CENTRE + SPREAD * ndtri(share))
+            blind = rng.random(n) < BLIND
             inputs = {
                 "conditions": conditions[rows],
                 "pixels": draws[rows, which],
