@@ -44,18 +44,23 @@ class DiffusionTranslator(ComponentTranslator):
     ----------
     n_latents : int, default=24
         Directions that follow the diffusion, at most; all others stay Gaussian. 0: all
-        do.
+        do. Of no concern in pixel space.
+    space : {"latent", "pixel"}, default="latent"
+        What follows the diffusion: a few directions of the residual, or all its pixels,
+        by a one-dimensional U-Net. The latter is for windows of some tens to a few
+        hundred pixels, as in a `TargetWindow`: see Notes.
     n_steps : int, default=10
         Steps from noise to a draw.
     solver : {"heun", "dpm++"}, default="heun"
         Heun's method, as in Karras et al. 2022, with two evaluations a step; or
         DPM-Solver++(2M) of Lu et al. 2022, with one.
     n_rounds : int, default=3
-        Rounds of drawing what latents noisy targets may have, and learning from that.
+        Rounds of drawing what noisy targets may be without noise, and learning from
+        that.
     n_conditions : int, default=12
         Matched scores of the source that the diffusion is told, the leading ones.
     shape_width : int, default=64
-        Hidden units of the denoiser.
+        Hidden units of the denoiser; in pixel space the U-Net has half as many channels.
     shape_epochs : int, default=60
         Passes over the stars in each round, at most.
     shape_rate : float, default=2e-3
@@ -73,6 +78,7 @@ class DiffusionTranslator(ComponentTranslator):
     n_factors : int, default=20
     number_format : {"float32", "bfloat16", "auto"}, default="float32"
     memory : int, default=2**30
+        In pixel space also bytes that what is learnt from may take.
     checkpoint_dir : path-like, optional
     device : str or torch.device, default="auto"
     verbose : int, default=0
@@ -84,11 +90,12 @@ class DiffusionTranslator(ComponentTranslator):
     ----------
     shape_history_ : dict of str to ndarray
         Of the epochs of all rounds: "round", "train_loss", "valid_loss" and, of
-        Gaussian latents, "gaussian_loss"; of the rounds "score_gain", by how much
-        the logarithmic score of the noisy latents of stars left out is better than that
-        of Gaussian latents, a star, and "score_gain_error".
+        Gaussian draws, "gaussian_loss"; of the rounds "score_gain", by how much
+        the logarithmic score of the noisy latents of stars left out (in pixel space: of
+        the sums of pixels that their targets tell most of) is better than that of
+        Gaussian draws, a star, and "score_gain_error".
     shape_trained_ : bool
-        Whether the diffusion proved better than Gaussian latents, and is used.
+        Whether the diffusion proved better than Gaussian draws, and is used.
     base_, share_, history_, best_epoch_, stopped_, number_format_
         See `CNNTranslator`.
     coef_, intercept_, scatter_, resolution_, max_resolution_
@@ -97,7 +104,7 @@ class DiffusionTranslator(ComponentTranslator):
     Raises
     ------
     ValueError
-        If fewer than four stars have both spectra.
+        If fewer than four stars have both spectra, or pixels are too many for `memory`.
     TrainingError
         If training diverges.
 
@@ -122,10 +129,21 @@ class DiffusionTranslator(ComponentTranslator):
     of stars left out. Where targets come without their noise it cannot be taken out,
     and draws are Gaussian, as those of `CNNTranslator`.
 
+    In pixel space residuals v are in units of the predictive standard deviation of each
+    star and pixel, and the noise that the diffusion adds is distributed as they are
+    foretold to be: ``z = v + σ η`` with v and η of one covariance, if v is Gaussian. An
+    untrained denoiser so is the mean of that Gaussian, and draws are its draws, with no
+    matrix of pixels by pixels. What a noisy target leaves open of v is drawn by split
+    Gibbs sampling with the diffusion as prior (Wu et al. 2024, NeurIPS 37), from what the
+    target says in the 16 directions that stand out of its noise most; masked pixels have
+    no weight. The mean is the denoiser's at infinite noise. Work grows with the pixels:
+    fit and draws take tens of times as long as in latent space for a window of a hundred.
+
     References
     ----------
     Karras, T. et al. 2022, NeurIPS 35, arXiv:2206.00364; Rozet, F. et al. 2024, NeurIPS
-    37, arXiv:2405.13712; Lu, C. et al. 2022, arXiv:2211.01095.
+    37, arXiv:2405.13712; Lu, C. et al. 2022, arXiv:2211.01095; Wu, Z. et al. 2024,
+    NeurIPS 37, arXiv:2405.18782.
 
     Examples
     --------

@@ -181,7 +181,7 @@ class NoisyPixels:
         conditions, draws, errors, weight = self.arrays
         rng = np.random.default_rng([self.random_state, number])
         order = rng.permutation(self.rows)
-        copies = max(1, FEWEST // self.batch_size)
+        copies = -(-FEWEST // self.batch_size)
         for start in range(0, len(order), self.batch_size):
             rows = np.repeat(order[start : start + self.batch_size], copies)
             n = len(rows)
