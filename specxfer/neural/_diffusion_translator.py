@@ -60,7 +60,8 @@ class DiffusionTranslator(ComponentTranslator):
     n_conditions : int, default=12
         Matched scores of the source that the diffusion is told, the leading ones.
     shape_width : int, default=64
-        Hidden units of the denoiser; in pixel space the U-Net has half as many channels.
+        Hidden units of the denoiser; in pixel space the U-Net has half as many
+        channels.
     shape_epochs : int, default=60
         Passes over the stars in each round, at most.
     shape_rate : float, default=2e-3
@@ -134,10 +135,9 @@ class DiffusionTranslator(ComponentTranslator):
     foretold to be: ``z = v + σ η`` with v and η of one covariance, if v is Gaussian. An
     untrained denoiser so is the mean of that Gaussian, and draws are its draws, with no
     matrix of pixels by pixels. What a noisy target leaves open of v is drawn by split
-    Gibbs sampling with the diffusion as prior (Wu et al. 2024, NeurIPS 37), from what the
-    target says in the 16 directions that stand out of its noise most; masked pixels have
-    no weight. The mean is the denoiser's at infinite noise. Work grows with the pixels:
-    fit and draws take tens of times as long as in latent space for a window of a hundred.
+    Gibbs sampling with the diffusion as prior (Wu et al. 2024, NeurIPS 37), from what
+    the target says in the 16 directions that stand out of its noise most; masked pixels
+    have no weight. The mean is the denoiser's at infinite noise.
 
     References
     ----------

@@ -1,0 +1,109 @@
+"""PixelTraining: in a Gaussian world all is known in closed form."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from specxfer.covariance import LowRankCovariance
+from specxfer.neural._pixel_errors import PixelErrors, Told
+from specxfer.neural._pixel_shape import PixelShape
+from specxfer.neural._pixel_training import NoisyPixels, PixelTraining, check_room
+
+P, N, SIZE = 8, 400, 0.02
+LINE = SIZE * np.hanning(P + 2)[1:-1] / np.hanning(P + 2)[1:-1].max()
+NOISE = 0.025
+SETTINGS = SimpleNamespace(
+    n_rounds=2,
+    shape_width=24,
+    shape_epochs=10,
+    shape_rate=5e-3,
+    checkpoint_dir=None,
+    verbose=0,
+)
+
+
+def foretold(n):
+    """A line of one strength, and what pixels have alone."""
+    diagonal = np.full((n, P), (0.2 * SIZE) ** 2)
+    return LowRankCovariance(np.ones((n, 1, 1)), LINE[None], diagonal)
+
+
+def training(rng, strength, settings=SETTINGS):
+    """Of stars whose line varies by `strength` times what was foretold."""
+    flux = strength * rng.standard_normal((N, 1)) * LINE
+    flux += 0.2 * SIZE * rng.standard_normal((N, P))
+    flux += NOISE * rng.standard_normal((N, P))
+    ivar = np.full((N, P), NOISE**-2.0)
+    hidden = rng.random((N, P)) < 0.1
+    flux[hidden], ivar[hidden] = np.nan, 0
+    told = Told.of(PixelErrors.of(foretold(N)), ivar, flux)
+    conditions = rng.standard_normal((N, 2)).astype("f4")
+    return PixelTraining(
+        settings,
+        PixelShape(np.arange(P), 2),
+        told,
+        conditions,
+        np.arange(N),
+        np.ones(N),
+        torch.device("cpu"),
+        0,
+    )
+
+
+def test_draws_have_the_covariance_behind_the_noise(rng):
+    """Foretold were lines of 0.75 times the strength they vary by."""
+    learning = training(rng, 1 / 0.75)
+    shape, history = learning.train()
+    assert shape.trained
+    assert (history["score_gain"] > 0).all()
+    errors = learning.information.errors[:100]
+    white = rng.standard_normal((100, 40, errors.n_white))
+    draws = shape.drawn(errors.spread(white), learning.conditions[:100], 6, "heun")
+    found = np.cov((draws * errors.unit[:, None]).reshape(-1, P).T)
+    truth = np.outer(LINE, LINE) / 0.75**2 + np.eye(P) * (0.2 * SIZE) ** 2
+    along = LINE / np.linalg.norm(LINE)
+    np.testing.assert_allclose(along @ found @ along, along @ truth @ along, rtol=0.2)
+    others = np.linalg.svd(along[None])[2][1:]
+    across = others @ found @ others.T
+    np.testing.assert_allclose(np.trace(across), 7 * (0.2 * SIZE) ** 2, rtol=0.4)
+    assert np.trace(across) < 0.2 * 7 * NOISE**2
+
+
+def test_what_was_foretold_right_is_not_made_worse(rng):
+    """Nothing is to be learnt: the Gaussian stays, or what is no worse."""
+    settings = SimpleNamespace(**vars(SETTINGS) | {"n_rounds": 1})
+    learning = training(rng, 1.0, settings)
+    shape, _ = learning.train()
+    errors = learning.information.errors[:100]
+    white = rng.standard_normal((100, 40, errors.n_white))
+    draws = shape.drawn(errors.spread(white), learning.conditions[:100], 6, "heun")
+    found = np.cov(draws.reshape(-1, P).T)
+    dense = foretold(1).dense()[0]
+    std = np.sqrt(np.diag(dense))
+    np.testing.assert_allclose(found, dense / np.outer(std, std), atol=0.15)
+
+
+def test_epochs_are_what_their_numbers_say(rng):
+    errors = PixelErrors.of(foretold(20))
+    draws = rng.standard_normal((20, 2, P)).astype("f4")
+    told, weight = rng.standard_normal((20, 3)).astype("f4"), np.ones(20)
+    rows = np.arange(5, 20)
+    batches = NoisyPixels(told, draws, errors, weight, rows, 4, 7, "cpu")
+    first, again, other = (list(batches.epoch(i)) for i in (0, 0, 1))
+    assert len(first) == len(batches) == 4
+    for (inputs, _), (same, _), (new, _) in zip(first, again, other):
+        assert (inputs["noise"] == same["noise"]).all()
+        assert (
+            inputs["noise"].shape != new["noise"].shape
+            or (inputs["noise"] != new["noise"]).any()
+        )
+    seen = np.concatenate([i["conditions"].numpy() for i, _ in first])
+    assert {tuple(row) for row in seen} == {tuple(row) for row in told[rows]}
+
+
+def test_room_is_checked():
+    check_room(3000, 100, 60, 2**30)
+    with pytest.raises(ValueError, match="6000 stars and 16384 pixels needs"):
+        check_room(6000, 16384, 60, 2**30)
