@@ -11,13 +11,13 @@ from specxfer.neural._pixel_errors import PixelErrors, Told
 from specxfer.neural._pixel_shape import PixelShape
 from specxfer.neural._pixel_training import NoisyPixels, PixelTraining, check_room
 
-P, N, SIZE = 8, 400, 0.02
+P, N, SIZE = 8, 500, 0.02
 LINE = SIZE * np.hanning(P + 2)[1:-1] / np.hanning(P + 2)[1:-1].max()
 NOISE = 0.025
 SETTINGS = SimpleNamespace(
     n_rounds=2,
     shape_width=24,
-    shape_epochs=10,
+    shape_epochs=12,
     shape_rate=5e-3,
     checkpoint_dir=None,
     verbose=0,
@@ -53,8 +53,8 @@ def training(rng, strength, settings=SETTINGS):
 
 
 def test_draws_have_the_covariance_behind_the_noise(rng):
-    """Foretold were lines of 0.75 times the strength they vary by."""
-    learning = training(rng, 1 / 0.75)
+    """Foretold were lines of 0.6 times the strength they vary by."""
+    learning = training(rng, 1 / 0.6)
     shape, history = learning.train()
     assert shape.trained
     assert (history["score_gain"] > 0).all()
@@ -62,9 +62,9 @@ def test_draws_have_the_covariance_behind_the_noise(rng):
     white = rng.standard_normal((100, 40, errors.n_white))
     draws = shape.drawn(errors.spread(white), learning.conditions[:100], 6, "heun")
     found = np.cov((draws * errors.unit[:, None]).reshape(-1, P).T)
-    truth = np.outer(LINE, LINE) / 0.75**2 + np.eye(P) * (0.2 * SIZE) ** 2
+    truth = np.outer(LINE, LINE) / 0.6**2 + np.eye(P) * (0.2 * SIZE) ** 2
     along = LINE / np.linalg.norm(LINE)
-    np.testing.assert_allclose(along @ found @ along, along @ truth @ along, rtol=0.2)
+    np.testing.assert_allclose(along @ found @ along, along @ truth @ along, rtol=0.25)
     others = np.linalg.svd(along[None])[2][1:]
     across = others @ found @ others.T
     np.testing.assert_allclose(np.trace(across), 7 * (0.2 * SIZE) ** 2, rtol=0.4)
@@ -73,7 +73,7 @@ def test_draws_have_the_covariance_behind_the_noise(rng):
 
 def test_what_was_foretold_right_is_not_made_worse(rng):
     """Nothing is to be learnt: the Gaussian stays, or what is no worse."""
-    settings = SimpleNamespace(**vars(SETTINGS) | {"n_rounds": 1})
+    settings = SimpleNamespace(**vars(SETTINGS) | {"n_rounds": 1, "shape_epochs": 4})
     learning = training(rng, 1.0, settings)
     shape, _ = learning.train()
     errors = learning.information.errors[:100]
@@ -107,3 +107,16 @@ def test_room_is_checked():
     check_room(3000, 100, 60, 2**30)
     with pytest.raises(ValueError, match="6000 stars and 16384 pixels needs"):
         check_room(6000, 16384, 60, 2**30)
+
+
+def test_broken_off_and_resumed_to_the_same_bits(rng, tmp_path):
+    settings = {"n_rounds": 1, "shape_epochs": 2, "checkpoint_dir": tmp_path}
+    settings = SimpleNamespace(**vars(SETTINGS) | settings)
+    learning = training(rng, 1.5, settings)
+    whole = learning.train()[1]
+    *_, newest = sorted((tmp_path / "shape-1").glob("epoch-*.ckpt"))
+    newest.unlink()
+    resumed = learning.train()[1]
+    assert (tmp_path / "shape-1" / newest.name).exists()
+    for name in ("train_loss", "valid_loss", "score_gain"):
+        np.testing.assert_array_equal(resumed[name], whole[name])
