@@ -2,7 +2,7 @@
 
 The pairs of `benchmarks.lte_pairs`; what is predicted are the pixels within 1 Å of
 Ba II 5854 and 6497, which are one element's and lie apart. Fewer stars are trained on
-than in `benchmarks.diffusion`, and the U-Net for fewer epochs than are the default. All
+than in `benchmarks.diffusion`, and the U-Net in fewer rounds and epochs than by default. All
 three models begin with one and the same mean and predictive covariance; they differ in
 what is drawn. Everything is compared with the noise-free truth of test stars. Printed
 for giants, dwarfs and the stars rich in elements of the s-process:
@@ -38,7 +38,7 @@ PAD = 1.0  # Å beside each line
 SPACES = "latent", "pixel"
 
 
-def main(data, fold, n_train, n_test, epochs, keep):
+def main(data, fold, n_train, n_test, epochs, rounds, keep):
     """Print all."""
     pairs = Pairs(data / "lte/pairs_dev.npz", n_train, fold)
     lines = load_lines("galah", names=BARIUM)
@@ -46,7 +46,7 @@ def main(data, fold, n_train, n_test, epochs, keep):
     task = SimpleNamespace(pairs=pairs, pixels=window_pixels(lines, *grid))
     fits = {"Gaussian": CNNTranslator(random_state=0)}
     for space in SPACES:
-        more = {"shape_epochs": epochs} if space == "pixel" else {}
+        more = {"shape_epochs": epochs, "n_rounds": rounds} if space == "pixel" else {}
         fits[space] = DiffusionTranslator(space=space, random_state=0, **more)
     judged = {}
     for name, model in fits.items():
@@ -54,7 +54,7 @@ def main(data, fold, n_train, n_test, epochs, keep):
         window = TargetWindow(model, lines, pad=PAD)
         window = kept(
             keep,
-            f"space-{name}-{fold}-{n_train}-{epochs}",
+            f"space-{name}-{fold}-{n_train}",
             lambda w=window: w.fit(pairs.X, pairs.y),
         )
         fitted = time.perf_counter() - start
@@ -104,7 +104,8 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=Path(shared), help="survey files")
     parser.add_argument("--fold", type=int, default=1, choices=range(5))
     parser.add_argument("--n-train", type=int, default=2500)
-    parser.add_argument("--n-test", type=int, default=400)
-    parser.add_argument("--epochs", type=int, default=30, help="in pixel space")
+    parser.add_argument("--n-test", type=int, default=300)
+    parser.add_argument("--epochs", type=int, default=20, help="in pixel space")
+    parser.add_argument("--rounds", type=int, default=2, help="in pixel space")
     parser.add_argument("--keep", type=Path, help="folder for fitted models")
     sys.exit(main(**vars(parser.parse_args())))

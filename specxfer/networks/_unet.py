@@ -74,7 +74,7 @@ class UNet(Preconditioned):
         self.doubled = layers(DEPTH, width, 2 * width)
         self.across = nn.Linear(coarse, coarse)
         self.outer = nn.Linear(width, 1)
-        for layer in (*self.known, *self.second, self.across, self.outer):
+        for layer in (*self.known, self.outer):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
