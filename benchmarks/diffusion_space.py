@@ -2,10 +2,10 @@
 
 The pairs of `benchmarks.lte_pairs`; what is predicted are the pixels within 1 Å of
 Ba II 5854 and 6497, which are one element's and lie apart. Fewer stars are trained on
-than in `benchmarks.diffusion`, and the U-Net in fewer rounds and epochs than by default. All
-three models begin with one and the same mean and predictive covariance; they differ in
-what is drawn. Everything is compared with the noise-free truth of test stars. Printed
-for giants, dwarfs and the stars rich in elements of the s-process:
+than in `benchmarks.diffusion`, and the U-Net in fewer rounds and epochs than are the
+default. All three models begin with one and the same mean and predictive covariance;
+they differ in what is drawn. Everything is compared with the noise-free truth of test
+stars. Printed for giants, dwarfs and the stars rich in elements of the s-process:
 
 - how often the truth lies within the central 68% and 95% of the draws, mean over the
   pixels of the two lines;

@@ -44,22 +44,14 @@ class PixelDrawing:
         """Mean flux of the draws, (n, n_pixels), and their covariance."""
         shape, flux = self.shape, self.mean()
         core, variance = shape.moments(self.errors, self.conditions)
-        k, (n, p) = len(shape.directions), flux.shape
-        basis, along = np.zeros((k, p), flux.dtype), shape.directions
-        basis[:, shape.pixels] = along
-        shared = (np.matmul(core, along) * along).sum(axis=1)
-        held = np.sqrt(np.minimum(1, variance / np.maximum(shared, 1e-30)))
-        amplitude, alone = np.zeros((2, n, p), flux.dtype)
-        amplitude[:, shape.pixels] = held * self.errors.unit
-        alone[:, shape.pixels] = variance - held**2 * shared
-        alone[:, shape.pixels] *= self.errors.unit**2
-        covariance = LowRankCovariance(
-            core.astype(flux.dtype),
-            basis,
-            np.maximum(alone, 0),
-            amplitude,
-            np.ones(k, bool),
-        )
+        along, pixels = shape.directions, shape.pixels
+        basis = np.zeros((len(along), flux.shape[1]), flux.dtype)
+        basis[:, pixels] = along * shape.unit
+        alone = np.zeros_like(flux)
+        alone[:, pixels] = variance - (np.matmul(core, along) * along).sum(axis=1)
+        alone[:, pixels] *= shape.unit**2
+        core, alone = core.astype(flux.dtype), np.maximum(alone, 0)
+        covariance = LowRankCovariance(core, basis, alone)
         return flux, covariance
 
     def coefficients(self, n_draws, rngs, n_steps, solver):

@@ -25,8 +25,10 @@ class PixelShape(Diffusion):
         The target pixels.
     n_conditions : int
         Features of a star that the denoiser is told, the leading ones.
+    unit : ndarray of shape (p,), optional
+        Standard deviation of the errors in a typical star, continuum units.
     directions : ndarray of shape (k, p), optional
-        Of unit length and at right angles; draws vary along these most.
+        Of unit length and at right angles; draws, in these units, vary along them most.
     state : dict of ndarray, optional
         Weights of the denoiser.
     spread : float, default=1.0
@@ -35,6 +37,7 @@ class PixelShape(Diffusion):
 
     pixels: np.ndarray
     n_conditions: int
+    unit: np.ndarray | None = None
     directions: np.ndarray | None = None
     state: dict | None = None
     spread: float = 1.0
@@ -59,7 +62,7 @@ class PixelShape(Diffusion):
         core : ndarray of shape (n, k, k)
             Along the directions.
         variance : ndarray of shape (n, p)
-            Of each pixel.
+            Of each pixel, in units of a typical star's.
         """
         white = np.random.default_rng(0).standard_normal((POINTS // 2, errors.n_white))
         white = np.concatenate([white, -white])
@@ -73,7 +76,7 @@ class PixelShape(Diffusion):
             drawn -= drawn.mean(axis=1, keepdims=True)
             # the points vary a little more or less than they should, and so do draws
             usual = np.sqrt(np.square(begun).mean(axis=1, keepdims=True))
-            drawn /= np.maximum(usual, 0.5)
+            drawn *= (some.unit / self.unit)[:, None] / np.maximum(usual, 0.5)
             variance[rows] = np.square(drawn).mean(axis=1)
             along = np.matmul(drawn, self.directions.T)
             core[rows] = along.transpose(0, 2, 1) @ along / POINTS
@@ -96,6 +99,7 @@ class PixelShape(Diffusion):
         """
         white = np.random.default_rng(seed).standard_normal
         mean = told.heard(self.centre(conditions)[:, None])[:, 0]
+        unit = np.sqrt(np.square(told.errors.unit, dtype=float).mean(axis=0))
         variance, square = np.empty(told.seen.shape), 0.0
         for start in range(0, len(told), STARS):
             rows = slice(start, start + STARS)
@@ -105,6 +109,7 @@ class PixelShape(Diffusion):
             drawn = self.drawn(noise, conditions[rows], STEPS, "heun")
             variance[rows] = some.heard(drawn).var(axis=1)
             apart = drawn - drawn.mean(axis=1, keepdims=True)
+            apart *= (some.errors.unit / unit)[:, None]
             square = square + np.tensordot(apart, apart, axes=((0, 1), (0, 1)))
         directions = np.linalg.eigh(square)[1].T[::-1][:DIRECTIONS]
         missed = np.square(told.seen - mean, dtype=float)
@@ -113,5 +118,6 @@ class PixelShape(Diffusion):
         return replace(
             self,
             spread=spread_called_for(missed, 1.0, variance),
+            unit=unit.astype(np.float32),
             directions=directions.astype(np.float32),
         )
