@@ -79,7 +79,21 @@ class UNet(Preconditioned):
             nn.init.zeros_(layer.bias)
 
     def forward(self, conditions, pixels, noise, angle):
-        """F of noisy pixels and what it should be: `compared`."""
+        """F of noisy pixels, and what it should be.
+
+        Parameters
+        ----------
+        conditions : Tensor of shape (n, n_conditions)
+        pixels, noise : Tensor of shape (n, n_pixels)
+            v and η.
+        angle : Tensor of shape (n, 1)
+            arctan σ.
+
+        Returns
+        -------
+        dict
+            "found" and "wanted", (n, n_pixels).
+        """
         return self.compared(conditions, pixels, noise, angle)
 
     def found(self, x, angle, conditions):
