@@ -6,9 +6,11 @@ import numpy as np
 
 #: Flat parts that are tried, as the response of a line that scatters as much.
 FLAT = np.array([0.003, np.inf])
-#: Sizes that are tried: so many, from this much of the usual error on.
-SIZES, FINEST = 100, 0.02
+#: Sizes that are tried: so many, from this part of the usual error on, to so many
+#: errors beyond the largest that is found.
+SIZES, FINEST, MARGIN = 100, 0.02, 2
 ROUNDS = 100
+VAGUE = 300  # pixels' worth of sizes of any order, lest few pixels tell too much
 SAMPLE = 4000  # pixels that are enough to tell how sizes are distributed
 
 
@@ -167,7 +169,7 @@ def _expected_sizes(top, bottom):
     error = np.divide(1, np.sqrt(bottom), out=np.zeros_like(top), where=told)
     grids, gains = [], []
     for i in range(len(top)):
-        high = found[i].max(initial=0)
+        high = (found[i] + MARGIN * error[i]).max(initial=0)
         low = FINEST * np.median(error[i][told[i]]) if told[i].any() else 0
         grid = np.geomspace(low, high, SIZES) if high > low > 0 else np.array([high])
         grids.append(np.r_[0, grid])
@@ -183,11 +185,14 @@ def _expected_sizes(top, bottom):
 
 def _prior(likelihood):
     """How often each cell occurs, from likelihoods (n_cells, n_pixels)."""
-    likelihood = likelihood[:, :: max(1, likelihood.shape[1] // SAMPLE)]
+    n_all = likelihood.shape[1]
+    likelihood = likelihood[:, :: max(1, n_all // SAMPLE)]
     n_cells, n_pixels = likelihood.shape
+    vague = VAGUE * n_pixels / max(n_all, 1)
     prior = np.full(n_cells, 1 / n_cells)
     for _ in range(ROUNDS if n_pixels else 0):
-        prior *= likelihood @ (1 / (prior @ likelihood)) / n_pixels
+        prior *= likelihood @ (1 / (prior @ likelihood))
+        prior = (prior + vague / n_cells) / (n_pixels + vague)
     return prior
 
 
