@@ -10,7 +10,7 @@ FLAT = np.array([0.003, np.inf])
 #: errors beyond the largest that is found.
 SIZES, FINEST, MARGIN = 100, 0.02, 2
 ROUNDS = 100
-VAGUE = 300  # pixels' worth of sizes of any order, lest few pixels tell too much
+VAGUE = 100  # pixels' worth of sizes of any order, lest few pixels tell too much
 SAMPLE = 4000  # pixels that are enough to tell how sizes are distributed
 
 
