@@ -18,7 +18,14 @@ from pathlib import Path
 from benchmarks.sections import ROOT, conditions, write
 
 PAGES = {
-    "accuracy": ("lte_pairs", "denoise", "attenuation", "abundances", "support"),
+    "accuracy": (
+        "lte_pairs",
+        "cnn_accuracy",
+        "denoise",
+        "attenuation",
+        "abundances",
+        "support",
+    ),
     "performance": ("nearest", "catalog", "reading"),
 }
 NAMES = [name for names in PAGES.values() for name in names]

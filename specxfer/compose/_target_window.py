@@ -13,10 +13,13 @@ from specxfer._compositions import last_of, parameter_of_last
 from specxfer._resolution import LSF_SHAPE
 from specxfer.compose._meta_translator import MetaTranslator
 from specxfer.covariance import LowRankCovariance
-from specxfer.lines import Line
+from specxfer.lines import Line, as_windows
+from specxfer.metrics._equivalent_width import overlap
 from specxfer.preprocessing._transformer import select, spread
 from specxfer.preprocessing._windows import chosen_pixels
 from specxfer.spectra import Spectra, as_plain, as_spectra
+
+ROUNDING = 1e-6  # Å: an edge between two pixels touches both
 
 
 class TargetWindow(MetaTranslator):
@@ -36,9 +39,8 @@ class TargetWindow(MetaTranslator):
     pixels : slice or array-like of bool or int, optional
         Target pixels, besides those of `windows`. With neither, all are used.
     pad : float, default=0.0
-        Å by which each window grows on both sides. A pixel is in a window if its
-        centre is. Equivalent widths also need the pixels that the edges cut, or take
-        them to be as deep as the line: pad by a pixel or more.
+        Å by which each window grows on both sides. A pixel is used if any part of it
+        is in a window: equivalent widths need the pixels that the edges cut.
     wave : array-like of shape (n_pixels_out,), optional
         Wavelengths in Å of a plain target; `Spectra` have their own.
     medium : {"air", "vacuum"}, optional
@@ -127,6 +129,7 @@ class TargetWindow(MetaTranslator):
         self.pixels_ = chosen_pixels(
             self.windows, self.pixels, self.pad, *grid[:2], self.n_pixels_out_
         )
+        self.pixels_ |= self._cut_by_edges()
         if getattr(last_of(self.estimator), "_uses_context", False):
             name = parameter_of_last(self.estimator, "context")
             if not (_routing_enabled() or self.pixels_.all()):
@@ -137,6 +140,15 @@ class TargetWindow(MetaTranslator):
         self.estimator_ = clone(self.estimator).fit(X, cropped, **routed)
         self._take_features()
         return self
+
+    def _cut_by_edges(self):
+        """The pixels that have a part of a window, though maybe not their centre."""
+        if self.windows is None or self.n_pixels_out_ < 2:
+            return np.zeros(self.n_pixels_out_, dtype=bool)
+        windows = as_windows(self.windows, self.medium_out_)
+        windows = windows + np.array([-self.pad, self.pad])
+        part = overlap(windows, self.wave_out_, self.chip_out_)
+        return (part > ROUNDING).any(axis=1)
 
     def _grid_of(self, y):
         """Wavelengths, medium, chips and number of pixels of a target."""

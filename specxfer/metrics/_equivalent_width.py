@@ -150,11 +150,7 @@ def window_widths(lines, spectra):
             "or wave= and medium=."
         )
     windows = as_windows(lines, spectra.medium)
-    lo, hi = _pixel_edges(spectra.wave, spectra.chip)
-    inside = np.minimum(hi[:, None], windows[:, 1]) - np.maximum(
-        lo[:, None], windows[:, 0]
-    )
-    widths = 1000 * np.clip(inside, 0, None)
+    widths = 1000 * overlap(windows, spectra.wave, spectra.chip)
     full = 1000 * (windows[:, 1] - windows[:, 0])
     missing = widths.sum(axis=0) < MIN_COVERAGE * full
     if missing.any():
@@ -165,6 +161,15 @@ def window_widths(lines, spectra):
             "leave these lines out, or give windows that it covers."
         )
     return widths, full
+
+
+def overlap(windows, wave, chip):
+    """How much of each window, (m, 2), lies in each pixel, Å: (n_pixels, m)."""
+    lo, hi = _pixel_edges(wave, chip)
+    inside = np.minimum(hi[:, None], windows[:, 1]) - np.maximum(
+        lo[:, None], windows[:, 0]
+    )
+    return np.clip(inside, 0, None)
 
 
 def _pixel_edges(wave, chip):

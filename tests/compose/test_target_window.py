@@ -18,13 +18,15 @@ from specxfer import Spectra, air_to_vacuum
 from specxfer.compose import TargetWindow
 from specxfer.linear import PCARidge
 from specxfer.lines import Line
+from specxfer.metrics import equivalent_width
 from specxfer.preprocessing import GapMasker, WindowCropper
 
 WAVE_OUT = np.concatenate([np.arange(6490, 6500, 0.25), np.arange(6600, 6610, 0.25)])
 BA = Line("Ba II 6497", "Ba", "Ba II", 6496.897, "air", 6496.0, 6497.3)
 WINDOWS = [BA, (6601.0, 6602.1)]
-INSIDE = ((WAVE_OUT >= 6496) & (WAVE_OUT <= 6497.3)) | (
-    (WAVE_OUT >= 6601) & (WAVE_OUT <= 6602.1)
+HALF = 0.125  # of a pixel, Å: those that the edges cut are used too
+INSIDE = ((WAVE_OUT + HALF > 6496) & (WAVE_OUT - HALF < 6497.3)) | (
+    (WAVE_OUT + HALF > 6601) & (WAVE_OUT - HALF < 6602.1)
 )
 
 
@@ -96,6 +98,15 @@ class TestPrediction:
         assert_array_equal(WAVE_OUT[model.pixels_][[0, -1]], [6495.75, 6497.25])
         everything = TargetWindow(Ridge()).fit(X, y)
         assert_allclose(everything.predict(X), Ridge().fit(X, y.flux).predict(X))
+
+    def test_equivalent_widths_are_those_of_the_whole_spectrum(self, pair):
+        X, y = pair
+        window = (6496.1, 6497.4)  # the edges cut pixels whose centres are outside
+        grid = {"wave": WAVE_OUT, "medium": "air"}
+        whole = equivalent_width(Ridge().fit(X, y.flux).predict(X), window, **grid)[0]
+        model = TargetWindow(Ridge(), windows=window).fit(X, y)
+        found = equivalent_width(model.predict(X), window, **grid)[0]
+        assert_allclose(found, whole, rtol=1e-9)
 
     def test_one_pixel(self, pair):
         X, y = pair

@@ -58,6 +58,27 @@ def test_noise_alone_is_no_scatter(rng):
     assert variance.mean() < 2 * NOISE**2 / np.sqrt(N)
 
 
+def test_stated_scatter_is_that_of_pixels_for_which_it_is_stated(rng):
+    """Most pixels scatter by less than the error to which noisy stars tell it.
+
+    Among pixels that are given much and among those given little, the true mean is what
+    is stated; with sizes below 0 cut off, noise alone is given 0.4 of the error.
+    """
+    n, p = 1000, 4000
+    flux = np.full((n, p), 0.7)
+    truth = np.where(rng.random(p) < 0.2, NOISE**2 * rng.exponential(0.2, p), 0)
+    left = np.sqrt(NOISE**2 + truth) * rng.standard_normal((n, p))
+    weight = np.broadcast_to((NOISE**2 + truth) ** -2, (n, p))
+    sums = ScatterSums(p)
+    sums.add(flux, left**2 - NOISE**2, weight)
+    stated = sums.mean(sums.solve(0.5))
+    error = NOISE**2 * np.sqrt(2 / n)
+    for group in np.array_split(np.argsort(stated), [p // 2, 9 * p // 10]):
+        assert stated[group].mean() == pytest.approx(
+            truth[group].mean(), rel=0.1, abs=0.15 * error
+        )
+
+
 def test_blocks_add_up(rng):
     flux = stars(rng, 100)
     draws = [summed(flux, 0.01, np.random.default_rng(0), m) for m in (1, 7)]
