@@ -162,7 +162,10 @@ def _shapes():
 def _expected_sizes(top, bottom):
     """Posterior mean of the size of each shape, (n_shapes, n_pixels).
 
-    The log-likelihood of a size is ``size top - size² bottom / 2``.
+    Parameters
+    ----------
+    top, bottom : ndarray of shape (n_shapes, n_pixels)
+        The log-likelihood of a size is ``size top − size² bottom / 2``.
     """
     told = bottom > 0
     found = np.divide(top, bottom, out=np.zeros_like(top), where=told)
