@@ -10,7 +10,9 @@ FLAT = np.array([0.003, np.inf])
 #: errors beyond the largest that is found.
 SIZES, FINEST, MARGIN = 100, 0.02, 2
 ROUNDS = 100
-VAGUE = 100  # pixels' worth of sizes of any order, lest few pixels tell too much
+#: Before any pixel is seen: how likely there is no scatter, any size being as likely as
+#: another; and how many pixels that is worth, lest few tell too much.
+NONE, VAGUE = 0.9, 30
 SAMPLE = 4000  # pixels that are enough to tell how sizes are distributed
 
 
@@ -180,22 +182,24 @@ def _expected_sizes(top, bottom):
         gains[-1] -= 0.5 * np.outer(grids[-1] ** 2, bottom[i])
     likelihood = np.concatenate(gains)
     likelihood = np.exp(likelihood - likelihood.max(axis=0))
-    share = likelihood * _prior(likelihood[:, told.any(axis=0)])[:, None]
-    share /= share.sum(axis=0)
     start = np.cumsum([0, *map(len, grids)])
+    vague = np.full(len(likelihood), (1 - NONE) / (len(likelihood) - len(grids)))
+    vague[start[:-1]] = NONE / len(grids)
+    share = likelihood * _prior(likelihood[:, told.any(axis=0)], vague)[:, None]
+    share /= share.sum(axis=0)
     return np.stack([g @ share[a:b] for g, a, b in zip(grids, start, start[1:])]) * told
 
 
-def _prior(likelihood):
-    """How often each cell occurs, from likelihoods (n_cells, n_pixels)."""
+def _prior(likelihood, vague):
+    """How often each cell occurs, from likelihoods (n_cells, n_pixels) and a guess."""
     n_all = likelihood.shape[1]
     likelihood = likelihood[:, :: max(1, n_all // SAMPLE)]
-    n_cells, n_pixels = likelihood.shape
-    vague = VAGUE * n_pixels / max(n_all, 1)
-    prior = np.full(n_cells, 1 / n_cells)
+    n_pixels = likelihood.shape[1]
+    guessed = VAGUE * n_pixels / max(n_all, 1)
+    prior = vague
     for _ in range(ROUNDS if n_pixels else 0):
-        prior *= likelihood @ (1 / (prior @ likelihood))
-        prior = (prior + vague / n_cells) / (n_pixels + vague)
+        counts = prior * (likelihood @ (1 / (prior @ likelihood)))
+        prior = (counts + guessed * vague) / (n_pixels + guessed)
     return prior
 
 
