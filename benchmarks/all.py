@@ -26,7 +26,7 @@ PAGES = {
         "abundances",
         "support",
     ),
-    "performance": ("nearest", "catalog", "reading"),
+    "performance": ("nearest", "catalog", "reading", "store"),
 }
 NAMES = [name for names in PAGES.values() for name in names]
 

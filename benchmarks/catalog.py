@@ -13,6 +13,7 @@ included, the interpreter with its libraries not. Kills: a run of few pixels is 
 
 import argparse
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -176,22 +177,27 @@ def main(argv=None):
         folder = Path(folder)
         new = spectra(observed(args.n, wave_in, 3), wave_in)
         table = rates(model, new, folder, args.rounds)
-        met = bool((table["ratio"] >= BARS["rate"]).all())
+        missed = [
+            f"rate, {row['written']}: {row['ratio']:.2f}, at least {BARS['rate']}"
+            for row in table
+            if row["ratio"] < BARS["rate"]
+        ]
         del new
         peak, more, rate = memory(model, wave_in, args.n_memory, folder)
-        met &= killed(folder, args.kills)
+        missed += [] if killed(folder, args.kills) else ["kills"]
     print(
         f"{args.n_memory} stars from a memory map: peak RssAnon {peak:.2f} GB "
         f"({more:.2f} above the start), {rate:.0f} stars/s with lines"
     )
-    met &= peak < BARS["memory"]
-    print("all bars met" if met else f"bars not met: {BARS}")
-    return table, args.n_memory, peak
+    if peak >= BARS["memory"]:
+        missed.append(f"memory {peak:.2f} GB, less than {BARS['memory']}")
+    print("all bars met" if not missed else f"missed: {'; '.join(missed)}")
+    return table, args.n_memory, peak, missed
 
 
 def sections(data):
     """Its section of the documentation; it takes no data."""
-    table, n, peak = main(["--n", "4096", "--n-memory", "20000"])
+    table, n, peak, _ = main(["--n", "4096", "--n-memory", "20000"])
     for name in ("in memory", "to disk"):
         table[name].unit, table[name].format = "star / s", ".0f"
     table["ratio"].format = ".2f"
@@ -206,4 +212,4 @@ def sections(data):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(int(bool(main()[-1])))

@@ -15,15 +15,18 @@ file system that takes no more; a file that cannot be read; bytes that change.
 import argparse
 import os
 import resource
+import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 from threadpoolctl import threadpool_info
 
 from benchmarks.kills import contents, in_child, kills
+from benchmarks.sections import Section
 from specxfer import Spectra
 from specxfer.io import PairedStore, StoreError
 
@@ -69,7 +72,7 @@ def bytes_in(folder):
 
 # ----------------------------------------------------------------------- size and rates
 def size(path, n):
-    """Build and verify a store; whether it is small."""
+    """Build and verify a store; its size over float32, and what misses its bar."""
     start = time.perf_counter()
     store = PairedStore.build(path, blocks(n))
     built = time.perf_counter() - start
@@ -84,11 +87,12 @@ def size(path, n):
         f"the spectra included), verified at {n / took:.0f} pairs/s",
         flush=True,
     )
-    return ratio <= BARS["size"]
+    missed = [f"size {ratio:.3f}, at most {BARS['size']}"]
+    return ratio, missed if ratio > BARS["size"] else []
 
 
 def rates(path, folder, n, rounds):
-    """GB/s of float32, from a memmap and from the store; whether it is fast."""
+    """GB/s of float32, from a memmap and from the store, and what misses its bar."""
     store = PairedStore(path)
     n = min(n, len(store)) // BATCH * BATCH
     stored, mapped = [], []
@@ -130,8 +134,9 @@ def rates(path, folder, n, rounds):
             take()
             if turn:  # the first brings everything into the page cache
                 times[name].append(time.perf_counter() - start)
-    for name, took in times.items():
-        print(f"{name:18s} {volume / np.median(took):6.2f} GB/s of float32")
+    speed = {name: volume / np.median(took) for name, took in times.items()}
+    for name, value in speed.items():
+        print(f"{name:18s} {value:6.2f} GB/s of float32")
     a, b, c, d = (np.array(took) for took in times.values())
     in_order, at_random = np.median(a / b), np.median(c / b)
     blas = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
@@ -142,7 +147,24 @@ def rates(path, folder, n, rounds):
         f"order; {n_threads} thread(s), load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
-    return in_order >= BARS["sequential"] and at_random <= BARS["random"]
+    missed = []
+    if in_order < BARS["sequential"]:
+        missed.append(f"in order {in_order:.2f}, at least {BARS['sequential']}")
+    if at_random > BARS["random"]:
+        missed.append(f"at random {at_random:.2f}, at most {BARS['random']}")
+    table = Table(
+        [
+            ["in order", "at random"],
+            [speed["memmap, in order"], speed["memmap, at random"]],
+            [speed["store, in order"], speed["store, at random"]],
+            [in_order, np.median(d / c)],
+        ],
+        names=["batches of 256 pairs", "memmap", "store", "ratio"],
+        units=[None, "GB / s", "GB / s", None],
+    )
+    for name in table.colnames[1:]:
+        table[name].format = ".2f"
+    return table, missed
 
 
 # ------------------------------------------------------------------------------- faults
@@ -231,7 +253,7 @@ def damage(folder, n):
 
 
 def faults(folder, n_kills):
-    """Whether nothing is lost, whatever happens."""
+    """What is lost when something happens: nothing, it should be."""
     files = files_of(folder, 400)
     X, y = pair(4000, 3, (600, 1000))
     from_files = partial(
@@ -239,11 +261,16 @@ def faults(folder, n_kills):
     )
     of_files, of_spectra = folder / "files", folder / "spectra"
     from_spectra = partial(_from_spectra, X, y)
-    met = kills("from files", from_files, of_files, n_kills, PARTS)
-    met &= kills("from Spectra", from_spectra, of_spectra, n_kills, PARTS)
-    met &= full_disk(from_files, of_files)
-    met &= unreadable(from_files, files, of_files)
-    return met & damage(of_files, 100)
+    sound = {
+        "kills, from files": kills("from files", from_files, of_files, n_kills, PARTS),
+        "kills, from Spectra": kills(
+            "from Spectra", from_spectra, of_spectra, n_kills, PARTS
+        ),
+        "full disk": full_disk(from_files, of_files),
+        "unreadable file": unreadable(from_files, files, of_files),
+        "damage": damage(of_files, 100),
+    }
+    return [name for name, met in sound.items() if not met]
 
 
 def _from_files(path, files, **options):
@@ -265,11 +292,29 @@ def main():
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         folder = Path(folder)
         path = folder / "pairs.zarr"
-        met = size(path, args.pairs)
-        met &= rates(path, folder, args.rate_pairs, args.rounds)
-        met &= faults(folder, args.kills)
-    print("all bars met" if met else f"bars not met: {BARS}")
+        missed = size(path, args.pairs)[1]
+        missed += rates(path, folder, args.rate_pairs, args.rounds)[1]
+        missed += faults(folder, args.kills)
+    print("all bars met" if not missed else f"missed: {'; '.join(missed)}")
+    return int(bool(missed))
+
+
+def sections(data):
+    """Its section of the documentation; it takes no data."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pairs.zarr"
+        ratio, _ = size(path, 30_000)
+        table, _ = rates(path, Path(folder), 8192, 7)
+    text = (
+        "``PairedStore``, 30,000 made-up pairs of 8,575 and 16,384 pixels, flux and "
+        "inverse variance, quantised as by default, beside float32 in a "
+        "``numpy.memmap``. On disk the store has "
+        f"{ratio:.2f} of the bytes. Gigabytes of float32 a second, from the page "
+        "cache: medians of seven rounds in turn, and the ratio is of neighbouring "
+        "rounds."
+    )
+    yield Section("Reading a store", text, table)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

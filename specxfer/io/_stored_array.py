@@ -1,7 +1,8 @@
 """`StoredArray`: rows of an array in files, decoded where they are wanted."""
 
+import os
 from io import FileIO
-from threading import current_thread, main_thread
+from threading import Lock, current_thread, main_thread
 
 import numpy as np
 
@@ -14,7 +15,7 @@ __all__ = ["AsItIs", "StoredArray"]
 
 PIECE = 2**17  # elements decoded at a time, so that they stay in the cache
 STRIP = 2**20  # elements a thread decodes at a time
-MOST_OPEN = 64  # files of an array and thread
+MOST_OPEN = 128  # files, while rows of an array are read
 
 
 class AsItIs:
@@ -91,16 +92,19 @@ class StoredArray:
         values = out if direct else np.empty((len(rows), n_cols), self.dtype)
         height = max(1, STRIP // max(1, p))
         strips = [slice(i, i + height) for i in range(0, len(rows), height)]
-        if len(strips) > 1 and current_thread() is main_thread():
-            in_parallel(lambda at: self._read(rows[at], cols, values[at]), strips)
-        else:  # little, or in a thread that works beside others
-            self._read(rows, cols, values)
+        with _Files(self.folder) as files:
+            if len(strips) > 1 and current_thread() is main_thread():
+                in_parallel(
+                    lambda at: self._read(files, rows[at], cols, values[at]), strips
+                )
+            else:  # little, or in a thread that works beside others
+                self._read(files, rows, cols, values)
         if out is None or direct:
             return values
         out[...] = values
         return out
 
-    def _read(self, rows, cols, out):
+    def _read(self, files, rows, cols, out):
         """Write the values of rows and columns to an array in C order."""
         p = self.shape[1]
         everything = isinstance(cols, slice) and range(p)[cols] == range(p)
@@ -108,15 +112,14 @@ class StoredArray:
         height = max(1, PIECE // max(1, p))
         n_rows = 0 if as_it_is else min(height, len(rows))
         buffer = np.empty((n_rows, p), self.codec.stored)
-        with _Files(self.folder) as files:
-            for start in range(0, len(rows), height):
-                some = rows[start : start + height]
-                values = out[start : start + height]
-                codes = values if as_it_is else buffer[: len(some)]
-                self._fill(files, some.tolist(), codes)
-                if not everything:
-                    codes = codes[:, cols]
-                self._unpack(codes, some, values)
+        for start in range(0, len(rows), height):
+            some = rows[start : start + height]
+            values = out[start : start + height]
+            codes = values if as_it_is else buffer[: len(some)]
+            self._fill(files, some.tolist(), codes)
+            if not everything:
+                codes = codes[:, cols]
+            self._unpack(codes, some, values)
 
     def _fill(self, files, rows, codes):
         """Read the codes of some rows, those that follow each other at once."""
@@ -145,11 +148,12 @@ class StoredArray:
 
 
 class _Files:
-    """The files of an array, each opened once while rows are read."""
+    """The files of an array, each opened once while rows are read, by any thread."""
 
     def __init__(self, folder):
         self.folder = folder
         self.opened = {}
+        self.lock = Lock()
 
     def __enter__(self):
         return self
@@ -161,24 +165,44 @@ class _Files:
 
     def read(self, number, start, data):
         """Fill a buffer from a place in a file."""
-        file = self.opened.get(number)
-        if file is None:
+        file, kept = self._file(number)
+        try:
+            while data:
+                n = self._read_at(file, start, data)
+                if not n:
+                    raise StoreError(
+                        f"{file.name} is cut off: copy or build it again."
+                    )
+                start, data = start + n, data[n:]
+        finally:
+            if not kept:
+                file.close()
+
+    def _file(self, number):
+        """An open file, and whether it stays open."""
+        if number in self.opened:
+            return self.opened[number], True
+        with self.lock:
+            if number in self.opened:  # by another thread meanwhile
+                return self.opened[number], True
             file = self._open(number)
-        file.seek(start)
-        while data:
-            n = file.readinto(data)
-            if not n:
-                raise StoreError(f"{file.name} is cut off: copy or build it again.")
-            data = data[n:]
+            kept = len(self.opened) < MOST_OPEN
+            if kept:
+                self.opened[number] = file
+            return file, kept
+
+    def _read_at(self, file, start, data):
+        if hasattr(os, "preadv"):
+            return os.preadv(file.fileno(), [data], start)
+        with self.lock:  # a file has one place, whichever thread asks
+            file.seek(start)
+            return file.readinto(data)
 
     def _open(self, number):
-        if len(self.opened) == MOST_OPEN:
-            self.__exit__()
         path = chunk_path(self.folder, number, 2)
         try:
-            file = self.opened[number] = FileIO(path)
+            return FileIO(path)
         except FileNotFoundError:
             raise StoreError(
                 f"{path} is missing: the store is not whole. Copy or build it again."
             ) from None
-        return file
