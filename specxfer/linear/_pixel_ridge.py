@@ -24,7 +24,8 @@ from specxfer.linear._penalties import (
     turned,
 )
 from specxfer.linear._residuals import SharedResiduals, few_stars, leave_one_star_out
-from specxfer.linear._scatter import LineScatter, lines_of, relative
+from specxfer.linear._scatter import DEPTHS, LineScatter, lines_of, relative
+from specxfer.linear._star_kinds import StarKinds
 
 TINY = np.finfo(float).tiny
 
@@ -42,6 +43,8 @@ class PixelRidge:
         off.
     line_scatter : LineScatter
         The same of any star.
+    kinds : StarKinds
+        Which kind of star each is, as far as scatter goes.
     factors : ndarray of shape (n_factors, n_pixels)
         The part of `scatter` that pixels share, ``factors.T @ factors``.
     lines : ndarray of int of shape (n_pixels,)
@@ -66,6 +69,7 @@ class PixelRidge:
     intercept: np.ndarray
     scatter: np.ndarray
     line_scatter: LineScatter
+    kinds: StarKinds
     factors: np.ndarray
     lines: np.ndarray
     coherence: float
@@ -118,7 +122,8 @@ class PixelRidge:
             diagonal = (diagonal + alone).astype(basis.dtype)
             return LowRankCovariance(core, basis, diagonal)
         flux = self.predict(features)
-        square = relative(self.line_scatter.variance(flux), self.scatter)
+        variance = self.line_scatter.variance(flux, self.kinds(features))
+        square = relative(variance, self.scatter)
         diagonal -= np.minimum(square * self.coef_shared, diagonal)
         diagonal += (1 - self.coherence) * alone * square
         return LowRankCovariance(
@@ -379,8 +384,10 @@ def fit_pixel_ridge(
         solution = equations.solve(penalties, exact)
         coef = solution[0]
     penalty = np.median(penalties, axis=1)
+    kinds = StarKinds.of(features, star_weight, rng)
+    kind = kinds(features)
     left = leave_one_star_out(
-        v, y, star_weight, scatter, equations, solution, exact, stars
+        v, y, star_weight, scatter, equations, solution, exact, stars, kind
     )
     del problem, equations, solution, penalties
     # weights are known to a factor: noise + scatter, or without noise the residual
@@ -394,14 +401,15 @@ def fit_pixel_ridge(
     of_features = ((spread @ coef[:-1]) * coef[:-1]).sum(axis=0)
     if y.has_noise:
         left.sums.take_off(share)
-        left.sums.excess *= correction
+        left.sums.scale(correction)
         left.sums.take_off(of_features)
         line_scatter = left.sums.solve(0.5).astype(y.dtype)
         scatter = left.sums.mean(line_scatter)
     else:
         scatter = np.maximum((left.raw - share) * correction - of_features, 0)
-        line_scatter = LineScatter(scatter, np.zeros_like(scatter)).astype(y.dtype)
-    shared = SharedResiduals(u, y, star_weight, coef, scatter, line_scatter)
+        none = np.zeros((len(DEPTHS), 2, len(scatter)))
+        line_scatter = LineScatter(scatter, none).astype(y.dtype)
+    shared = SharedResiduals(u, y, star_weight, coef, scatter, line_scatter, kind)
     factors = shared.factors(max_factors, rng)
     lines = lines_of(np.average(u, axis=0, weights=star_weight) @ coef)
     coherence = shared.coherence(factors, spread, lines) if y.has_noise else 0.0
@@ -416,6 +424,7 @@ def fit_pixel_ridge(
         coef[-1].astype(dtype),
         scatter.astype(dtype),
         line_scatter,
+        kinds,
         factors.astype(dtype),
         lines,
         coherence,

@@ -45,7 +45,9 @@ def few_stars(equations, k):
     return equations.count < FEW * k
 
 
-def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, stars):
+def leave_one_star_out(
+    u, y, star_weight, scatter, equations, solution, exact, stars, kind
+):
     """Mean squares of the residuals of stars left out.
 
     The rows of one star have nearly the same features, so leaving them out together
@@ -66,6 +68,8 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
     exact : ndarray of bool of shape (n_pixels,)
         Pixels whose whole inverse that holds.
     stars : ndarray of int of shape (n,)
+    kind : ndarray of shape (n,)
+        How much each star is of the second kind.
 
     Returns
     -------
@@ -127,7 +131,7 @@ def leave_one_star_out(u, y, star_weight, scatter, equations, solution, exact, s
             left -= tile.noise
             sums[2, pixels] += _total(w * tile.noise)
             of_square *= own[rows, None]
-            of_stars.add(flux, left, of_square, pixels)
+            of_stars.add(flux, left, of_square, kind[rows], pixels)
         left *= w
         sums[0, pixels] += _total(left)
         sums[1, pixels] += _total(w * lever)
@@ -162,19 +166,21 @@ class SharedResiduals:
         Intrinsic variance of the mean star.
     line_scatter : LineScatter
         That of any star.
+    kind : ndarray of shape (n,)
+        How much each star is of the second kind.
     """
 
-    def __init__(self, u, y, star_weight, coef, scatter, line_scatter):
+    def __init__(self, u, y, star_weight, coef, scatter, line_scatter, kind):
         some = slice(None, None, max(1, -(-len(y) // FACTOR_STARS)))
         self._y, self._star_weight = y[some], star_weight[some]
         self._v, self._coef = u[some].astype(y.dtype), coef.astype(y.dtype)
         self._scatter = scatter.astype(y.dtype)
-        self._line_scatter = line_scatter
+        self._line_scatter, self._kind = line_scatter, kind[some]
 
     def _residual(self, rows, pixels, block):
         """Residuals, their inverse variances, and the scatter of these stars."""
         flux = self._v[rows] @ self._coef[:, pixels]
-        own = self._line_scatter[pixels].variance(flux)
+        own = self._line_scatter[pixels].variance(flux, self._kind[rows])
         tile = Tile(block, pixels, own)
         if tile.noise is None:  # nothing is known better
             tile.weight /= np.where(own > 0, own, np.inf)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Flat parts that are tried, as the response of a line that scatters as much.
-FLAT = np.array([0.003, np.inf])
-#: Sizes that are tried: so many, from this part of the usual error on, to so many
-#: errors beyond the largest that is found.
-SIZES, FINEST, MARGIN = 100, 0.02, 2
+#: Depths beyond which a line's response no longer grows with it; none: |f ln f|.
+DEPTHS = (0.1, None)
+LEAST = 1e-4  # of a line's scatter, that stars without the line have
+#: Sizes that are tried for each kind of star, from this part of the usual error on, to
+#: so many errors beyond the largest that stands out.
+SIZES, FINEST, MARGIN = 24, 0.05, 2
 ROUNDS = 100
 #: Before any pixel is seen: how likely there is no scatter, any size being as likely as
 #: another; and how many pixels that is worth, lest few tell too much.
@@ -21,23 +22,23 @@ class LineScatter:
     r"""Variance of what the source cannot tell, for each pixel of each star.
 
     Two stars of equal source spectra differ in the abundances that the source does
-    not show. An absorption :math:`f = \exp(-\tau)` of which
-    :math:`\ln\tau` scatters by :math:`\sigma` scatters itself by
-    :math:`\sigma |f \ln f|`: much where the line is strong, not at all where the star
-    has none. What scatters alike in all stars, such as errors of the continuum, is
-    added:
+    not show, by so much as their kind of star has it; and spectra differ by so much as
+    the line responds to abundances, which a star without the line does not:
 
-    .. math:: \sigma^2_{ij} = a_j + b_j (f_{ij} \ln f_{ij})^2
+    .. math::
+        \sigma^2_{ij} = a_j + \sum_m r_m(f_{ij}) [(1 - g_i) b_{mj} + g_i c_{mj}]
 
-    with the predicted flux :math:`f_{ij}`, so that one model holds in giants and in
-    dwarfs. Beyond f = 1/e the response stays what it is there; it is 0 for f above 1.
-    So no star has more than the strongest of lines, and one far from the training
-    stars no less than the flat part.
+    with the predicted flux :math:`f_{ij}`, how much the star is of one kind or the
+    other, :math:`g_i`, and responses :math:`r_m` as `responses` has them. What scatters
+    alike in all stars, such as errors of the continuum, is a. No star has more than the
+    strongest of lines, and one far from the training stars no less than the flat part.
 
     Parameters
     ----------
-    flat, line : ndarray of shape (n_pixels,)
-        a and b.
+    flat : ndarray of shape (n_pixels,)
+        a.
+    line : ndarray of shape (n_responses, 2, n_pixels)
+        b and c.
     """
 
     flat: np.ndarray
@@ -48,29 +49,60 @@ class LineScatter:
         return LineScatter(self.flat.astype(dtype), self.line.astype(dtype))
 
     def __getitem__(self, pixels):
-        return LineScatter(self.flat[pixels], self.line[pixels])
+        return LineScatter(self.flat[pixels], self.line[:, :, pixels])
 
-    def variance(self, flux):
+    def variance(self, flux, kind):
         """Variance of each star and pixel.
 
         Parameters
         ----------
         flux : ndarray of shape (n, n_pixels)
             Predicted.
+        kind : ndarray of shape (n,)
+            How much each star is of the second kind, 0 to 1.
 
         Returns
         -------
         ndarray of shape (n, n_pixels)
         """
-        return self.flat + self.line * response(flux)
+        kind = kind.astype(self.flat.dtype)[:, None]
+        total = np.repeat(self.flat[None], len(flux), axis=0)
+        for r, (one, other) in zip(responses(flux), self.line):
+            size = kind * (other - one)
+            size += one
+            size *= r
+            total += size
+        return total
 
 
-def response(flux):
-    """``(f ln f)²``, (n, n_pixels), of the predicted flux."""
-    flux = np.clip(flux, np.exp(-1, dtype=flux.dtype), 1)
-    flux *= np.log(flux)
-    flux *= flux
-    return flux
+def responses(flux):
+    """How much the variance of lines responds to abundances, 0 to 1 each.
+
+    An absorption ``f = exp(−τ)`` changes by ``|f ln f|`` with ln τ; beyond f = 1/e the
+    response stays what it is there. In strong lines and blends it grows less with the
+    depth of the pixel, as ``1 − exp(−depth / DEPTH)``. It is 0 for f above 1.
+
+    Parameters
+    ----------
+    flux : ndarray of shape (n, n_pixels)
+        Predicted.
+
+    Yields
+    ------
+    ndarray of shape (n, n_pixels)
+    """
+    for depth in DEPTHS:
+        if depth is None:
+            r = np.clip(flux, np.exp(-1, dtype=flux.dtype), 1)
+            r *= np.log(r)
+            r *= flux.dtype.type(np.e)
+        else:
+            r = np.clip(flux, 0, 1)
+            r -= 1
+            r /= flux.dtype.type(depth)
+            np.expm1(r, out=r)
+        r *= r
+        yield r
 
 
 class ScatterSums:
@@ -82,11 +114,16 @@ class ScatterSums:
     """
 
     def __init__(self, n_pixels):
-        # of weight times 1, h and h²; of weight times excess times 1 and h
-        self.moments = np.zeros((3, n_pixels))
-        self.excess = np.zeros((2, n_pixels))
+        m = len(DEPTHS)
+        # of weight; with each response, of the one kind and the other; of both squared
+        self.weight = np.zeros(n_pixels)
+        self.first = np.zeros((m, 2, n_pixels))
+        self.second = np.zeros((m, 3, n_pixels))
+        # of weight times excess, and with each response
+        self.flat = np.zeros(n_pixels)
+        self.excess = np.zeros((m, 2, n_pixels))
 
-    def add(self, flux, excess, weight, pixels=slice(None)):
+    def add(self, flux, excess, weight, kind, pixels=slice(None)):
         """Add a block of stars.
 
         Parameters
@@ -97,34 +134,44 @@ class ScatterSums:
             Leave-one-star-out residual² less all variance that is not scatter.
         weight : ndarray of shape (n, n_pixels)
             Inverse variance of `excess`, but for a factor; 0 where masked.
+        kind : ndarray of shape (n,)
+            How much each star is of the second kind, 0 to 1.
         pixels : slice, optional
             Which pixels these are.
         """
-        h, one = response(flux), np.ones(len(flux), flux.dtype)
-        weighted = weight * excess
-        self.excess[0, pixels] += one @ weighted
-        weighted *= h
-        self.excess[1, pixels] += one @ weighted
-        self.moments[0, pixels] += one @ weight
-        np.multiply(weight, h, out=weighted)
-        self.moments[1, pixels] += one @ weighted
-        weighted *= h
-        self.moments[2, pixels] += one @ weighted
+        g = kind.astype(flux.dtype)
+        kinds, squares = np.stack([1 - g, g]), np.stack([(1 - g) ** 2, g - g**2, g**2])
+        one, product = np.ones(len(flux), flux.dtype), weight * excess
+        self.weight[pixels] += one @ weight
+        self.flat[pixels] += one @ product
+        work = np.empty_like(product)
+        for m, r in enumerate(responses(flux)):
+            self.excess[m, :, pixels] += kinds @ np.multiply(product, r, out=work)
+            np.multiply(weight, r, out=work)
+            self.first[m, :, pixels] += kinds @ work
+            work *= r
+            self.second[m, :, pixels] += squares @ work
 
     def take_off(self, variance):
         """Take off a variance that is alike in all stars, (n_pixels,)."""
-        self.excess -= variance * self.moments[:2]
+        self.flat -= variance * self.weight
+        self.excess -= variance * self.first
+
+    def scale(self, factor):
+        """Multiply the excess, (n_pixels,) or a number."""
+        self.flat *= factor
+        self.excess *= factor
 
     def solve(self, unit):
         """The scatter to be expected.
 
-        Each pixel has the posterior mean over the flat parts of `FLAT` (relative to the
-        line's) and over sizes, of which the prior is how the sizes of all pixels are
-        distributed: the nonparametric maximum-likelihood estimate of Kiefer & Wolfowitz
-        1956 (Ann. Math. Stat. 27, 887), found as by Koenker & Mizera 2014 (JASA 109,
-        674) on a grid. The scatter of most pixels is less than the error to which some
-        thousand noisy stars tell it. Were only sizes below 0 cut off, what noise adds
-        would stay where it is taken for scatter, and be lost where it is not.
+        Each pixel has the posterior mean over responses and over sizes in both kinds of
+        star, of which the prior is how the sizes of all pixels are distributed: the
+        nonparametric maximum-likelihood estimate of Kiefer & Wolfowitz 1956 (Ann. Math.
+        Stat. 27, 887), found as by Koenker & Mizera 2014 (JASA 109, 674) on a grid. The
+        scatter of most pixels is less than the error to which some thousand noisy stars
+        tell it. Were only sizes below 0 cut off, what noise adds would stay where it is
+        taken for scatter, and be lost where it is not.
 
         Parameters
         ----------
@@ -135,59 +182,73 @@ class ScatterSums:
         -------
         LineScatter
         """
-        flat, line = _shapes()
-        s0, s1, s2 = self.moments
-        top = flat[:, None] * self.excess[0] + line[:, None] * self.excess[1]
-        bottom = (
-            flat[:, None] ** 2 * s0
-            + 2 * (flat * line)[:, None] * s1
-            + line[:, None] ** 2 * s2
-        )
-        size = _expected_sizes(unit * top, unit * bottom)
-        return LineScatter(
-            (size * flat[:, None]).sum(axis=0), (size * line[:, None]).sum(axis=0)
-        )
+        flat = _Cells(unit * self.flat[None], unit * self.weight[None])
+        lines = []
+        for first, second, excess in zip(self.first, self.second, self.excess):
+            # with the little that stars without the line have
+            top = excess + LEAST / 2 * self.flat
+            bottom = second + LEAST**2 / 4 * self.weight
+            bottom += LEAST / 2 * np.stack([first[0], first.mean(axis=0), first[1]])
+            lines.append(_Cells(unit * top, unit * bottom))
+        sizes, *found = _expected([flat, *lines])
+        line = np.stack(found)
+        return LineScatter(sizes[0] + LEAST / 2 * line.sum(axis=(0, 1)), line)
 
     def mean(self, scatter):
         """Mean variance of each pixel, (n_pixels,)."""
-        s0 = np.where(self.moments[0] > 0, self.moments[0], 1)
-        return scatter.flat + scatter.line * self.moments[1] / s0
+        total = np.where(self.weight > 0, self.weight, 1)
+        return scatter.flat + (scatter.line * self.first).sum(axis=(0, 1)) / total
 
 
-def _shapes():
-    """Flat and line part of each shape, the larger of which is 1."""
-    flat = np.minimum(FLAT, 1e3) ** 2
-    line = np.where(np.isfinite(FLAT), 1.0, 0.0)
-    return np.where(line > 0, flat, 1.0), line
+class _Cells:
+    """Sizes that are tried together, and what each pixel says of them.
 
-
-def _expected_sizes(top, bottom):
-    """Posterior mean of the size of each shape, (n_shapes, n_pixels).
+    The log-likelihood of sizes s is ``Σ top s − Σ bottom s s' / 2``.
 
     Parameters
     ----------
-    top, bottom : ndarray of shape (n_shapes, n_pixels)
-        The log-likelihood of a size is ``size top − size² bottom / 2``.
+    top : ndarray of shape (n_sizes, n_pixels)
+    bottom : ndarray of shape (1 or 3, n_pixels)
+        Of one size; of two, their squares and, in the middle, their product.
     """
+
+    def __init__(self, top, bottom):
+        two = len(top) == 2
+        grids = [_grid(t, b) for t, b in zip(top, bottom[::2])]
+        if two:
+            self.sizes = np.stack(np.meshgrid(*grids, indexing="ij")).reshape(2, -1)
+        else:
+            self.sizes = grids[0][None]
+        s = self.sizes
+        squares = np.stack([s[0] ** 2, 2 * s[0] * s[1], s[1] ** 2]) if two else s**2
+        self.gain = s.T @ top - 0.5 * squares.T @ bottom
+        self.none = (s == 0).all(axis=0)
+
+
+def _grid(top, bottom):
+    """Sizes to try, 0 among them."""
     told = bottom > 0
-    found = np.divide(top, bottom, out=np.zeros_like(top), where=told)
-    error = np.divide(1, np.sqrt(bottom), out=np.zeros_like(top), where=told)
-    grids, gains = [], []
-    for i in range(len(top)):
-        high = (found[i] + MARGIN * error[i]).max(initial=0)
-        low = FINEST * np.median(error[i][told[i]]) if told[i].any() else 0
-        grid = np.geomspace(low, high, SIZES) if high > low > 0 else np.array([high])
-        grids.append(np.r_[0, grid])
-        gains.append(np.outer(grids[-1], top[i]))
-        gains[-1] -= 0.5 * np.outer(grids[-1] ** 2, bottom[i])
-    likelihood = np.concatenate(gains)
-    likelihood = np.exp(likelihood - likelihood.max(axis=0))
-    start = np.cumsum([0, *map(len, grids)])
-    vague = np.full(len(likelihood), (1 - NONE) / (len(likelihood) - len(grids)))
-    vague[start[:-1]] = NONE / len(grids)
-    share = likelihood * _prior(likelihood[:, told.any(axis=0)], vague)[:, None]
+    if not told.any():
+        return np.zeros(1)
+    error = 1 / np.sqrt(bottom[told])
+    found = top[told] / bottom[told]
+    low = FINEST * np.median(error)
+    out = found > MARGIN * error
+    high = (found + MARGIN * error).max(where=out, initial=MARGIN * np.median(error))
+    return np.r_[0, np.geomspace(low, high, SIZES)]
+
+
+def _expected(cells):
+    """Posterior mean of the sizes of each of several `_Cells`, (n_sizes, n_pixels)."""
+    likelihood = np.concatenate([c.gain for c in cells])
+    likelihood -= likelihood.max(axis=0)
+    np.exp(likelihood, out=likelihood)
+    none = np.concatenate([c.none for c in cells])
+    vague = np.where(none, NONE / none.sum(), (1 - NONE) / (~none).sum())
+    share = likelihood * _prior(likelihood, vague)[:, None]
     share /= share.sum(axis=0)
-    return np.stack([g @ share[a:b] for g, a, b in zip(grids, start, start[1:])]) * told
+    ends = np.cumsum([0, *(len(c.none) for c in cells)])
+    return [c.sizes @ share[a:b] for c, a, b in zip(cells, ends, ends[1:])]
 
 
 def _prior(likelihood, vague):
