@@ -24,7 +24,7 @@ from specxfer.linear._penalties import (
     turned,
 )
 from specxfer.linear._residuals import SharedResiduals, few_stars, leave_one_star_out
-from specxfer.linear._scatter import DEPTHS, LineScatter, lines_of, relative
+from specxfer.linear._scatter import LineScatter, lines_of, relative
 from specxfer.linear._star_kinds import StarKinds
 
 TINY = np.finfo(float).tiny
@@ -400,14 +400,13 @@ def fit_pixel_ridge(
     coef = turn @ coef
     of_features = ((spread @ coef[:-1]) * coef[:-1]).sum(axis=0)
     if y.has_noise:
-        left.sums.take_off(share)
         left.sums.scale(correction)
         left.sums.take_off(of_features)
         line_scatter = left.sums.solve(0.5).astype(y.dtype)
         scatter = left.sums.mean(line_scatter)
     else:
         scatter = np.maximum((left.raw - share) * correction - of_features, 0)
-        none = np.zeros((len(DEPTHS), 2, len(scatter)))
+        none = np.zeros((2, len(scatter)))
         line_scatter = LineScatter(scatter, none).astype(y.dtype)
     shared = SharedResiduals(u, y, star_weight, coef, scatter, line_scatter, kind)
     factors = shared.factors(max_factors, rng)

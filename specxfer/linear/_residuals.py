@@ -14,6 +14,7 @@ FACTOR_STARS = 3000  # that shared residuals are looked for in
 FACTOR_PASSES = 4
 REST_ROUNDS = 10  # to find what factors leave: it settles by a factor of some 5 a round
 LEAST_REST = 0.01
+OUTLYING = 10  # times the usual leverage: what is left of such stars says little
 FEW = 20  # stars per feature, up to which a star's leverage is worked out in full
 
 
@@ -88,6 +89,8 @@ def leave_one_star_out(
     place = np.cumsum(exact) - 1
     sums = np.zeros((5, p))
     squares = v**2
+    usual = np.average(squares, axis=0, weights=star_weight) @ diagonal
+    usual = np.broadcast_to(usual, p).astype(y.dtype)  # leverage
     of_stars = ScatterSums(p) if y.has_noise else None
 
     def lever_of(rows, pixels):
@@ -133,7 +136,9 @@ def leave_one_star_out(
             left -= tile.noise
             sums[2, pixels] += _total(w * tile.noise)
             of_square *= own[rows, None]
-            of_stars.add(flux, left, of_square, kind[rows], pixels)
+            of_square *= hat < OUTLYING * usual[pixels] * n_rows[rows, None]
+            of_coef = lever * scale[pixels]
+            of_stars.add(flux, left - of_coef, of_square, kind[rows], pixels)
         left *= w
         sums[0, pixels] += _total(left)
         sums[1, pixels] += _total(w * lever)

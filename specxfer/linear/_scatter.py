@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Depths beyond which a line's response no longer grows with it; none: |f ln f|.
-DEPTHS = (0.1, None)
+DEPTH = 0.3  # beyond which a line's response grows little more
+NEAR = 1  # pixels to either side, that have the same scatter: they resolve no lines
 LEAST = 1e-4  # of a line's scatter, that stars without the line have
 #: Sizes that are tried for each kind of star, from this part of the usual error on, to
 #: so many errors beyond the largest that stands out.
@@ -14,7 +14,7 @@ ROUNDS = 100
 #: Before any pixel is seen: how likely there is no scatter, any size being as likely as
 #: another; and how many pixels that is worth, lest few tell too much.
 NONE, VAGUE = 0.9, 30
-SAMPLE = 4000  # pixels that are enough to tell how sizes are distributed
+GROUP = 2000  # pixels of similar depth, of which the sizes have one distribution
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class LineScatter:
     the line responds to abundances, which a star without the line does not:
 
     .. math::
-        \sigma^2_{ij} = a_j + \sum_m r_m(f_{ij}) [(1 - g_i) b_{mj} + g_i c_{mj}]
+        \sigma^2_{ij} = a_j + r(f_{ij}) [(1 - g_i) b_j + g_i c_j]
 
     with the predicted flux :math:`f_{ij}`, how much the star is of one kind or the
-    other, :math:`g_i`, and responses :math:`r_m` as `responses` has them. What scatters
-    alike in all stars, such as errors of the continuum, is a. No star has more than the
+    other, :math:`g_i`, and the `response` :math:`r`. What scatters alike in all stars,
+    such as errors of the continuum, is a. No star has more than the
     strongest of lines, and one far from the training stars no less than the flat part.
 
     Parameters
     ----------
     flat : ndarray of shape (n_pixels,)
         a.
-    line : ndarray of shape (n_responses, 2, n_pixels)
+    line : ndarray of shape (2, n_pixels)
         b and c.
     """
 
@@ -49,7 +49,7 @@ class LineScatter:
         return LineScatter(self.flat.astype(dtype), self.line.astype(dtype))
 
     def __getitem__(self, pixels):
-        return LineScatter(self.flat[pixels], self.line[:, :, pixels])
+        return LineScatter(self.flat[pixels], self.line[:, pixels])
 
     def variance(self, flux, kind):
         """Variance of each star and pixel.
@@ -67,42 +67,35 @@ class LineScatter:
         """
         kind = kind.astype(self.flat.dtype)[:, None]
         total = np.repeat(self.flat[None], len(flux), axis=0)
-        for r, (one, other) in zip(responses(flux), self.line):
-            size = kind * (other - one)
-            size += one
-            size *= r
-            total += size
+        size = kind * (self.line[1] - self.line[0])
+        size += self.line[0]
+        size *= response(flux)
+        total += size
         return total
 
 
-def responses(flux):
-    """How much the variance of lines responds to abundances, 0 to 1 each.
+def response(flux):
+    """How much the variance of a line responds to abundances, 0 to 1.
 
-    An absorption ``f = exp(−τ)`` changes by ``|f ln f|`` with ln τ; beyond f = 1/e the
-    response stays what it is there. In strong lines and blends it grows less with the
-    depth of the pixel, as ``1 − exp(−depth / DEPTH)``. It is 0 for f above 1.
+    A weak line changes in proportion to its depth, a strong one hardly at all, and the
+    deeper a pixel is, the less of its depth is that of a line which scatters: as
+    ``(1 − exp(−depth / DEPTH))²``. It is 0 for a flux above 1.
 
     Parameters
     ----------
     flux : ndarray of shape (n, n_pixels)
         Predicted.
 
-    Yields
-    ------
+    Returns
+    -------
     ndarray of shape (n, n_pixels)
     """
-    for depth in DEPTHS:
-        if depth is None:
-            r = np.clip(flux, np.exp(-1, dtype=flux.dtype), 1)
-            r *= np.log(r)
-            r *= flux.dtype.type(np.e)
-        else:
-            r = np.clip(flux, 0, 1)
-            r -= 1
-            r /= flux.dtype.type(depth)
-            np.expm1(r, out=r)
-        r *= r
-        yield r
+    r = np.clip(flux, 0, 1)
+    r -= 1
+    r /= r.dtype.type(DEPTH)
+    np.expm1(r, out=r)
+    r *= r
+    return r
 
 
 class ScatterSums:
@@ -114,14 +107,11 @@ class ScatterSums:
     """
 
     def __init__(self, n_pixels):
-        m = len(DEPTHS)
-        # of weight; with each response, of the one kind and the other; of both squared
+        # of weight; times response, of the one kind and the other; squares of these
         self.weight = np.zeros(n_pixels)
-        self.first = np.zeros((m, 2, n_pixels))
-        self.second = np.zeros((m, 3, n_pixels))
-        # of weight times excess, and with each response
-        self.flat = np.zeros(n_pixels)
-        self.excess = np.zeros((m, 2, n_pixels))
+        self.first, self.second = np.zeros((2, n_pixels)), np.zeros((3, n_pixels))
+        # of weight times excess; times response
+        self.flat, self.excess = np.zeros(n_pixels), np.zeros((2, n_pixels))
 
     def add(self, flux, excess, weight, kind, pixels=slice(None)):
         """Add a block of stars.
@@ -144,13 +134,13 @@ class ScatterSums:
         one, product = np.ones(len(flux), flux.dtype), weight * excess
         self.weight[pixels] += one @ weight
         self.flat[pixels] += one @ product
-        work = np.empty_like(product)
-        for m, r in enumerate(responses(flux)):
-            self.excess[m, :, pixels] += kinds @ np.multiply(product, r, out=work)
-            np.multiply(weight, r, out=work)
-            self.first[m, :, pixels] += kinds @ work
-            work *= r
-            self.second[m, :, pixels] += squares @ work
+        r = response(flux)
+        product *= r
+        self.excess[:, pixels] += kinds @ product
+        np.multiply(weight, r, out=product)
+        self.first[:, pixels] += kinds @ product
+        product *= r
+        self.second[:, pixels] += squares @ product
 
     def take_off(self, variance):
         """Take off a variance that is alike in all stars, (n_pixels,)."""
@@ -182,22 +172,28 @@ class ScatterSums:
         -------
         LineScatter
         """
-        flat = _Cells(unit * self.flat[None], unit * self.weight[None])
-        lines = []
-        for first, second, excess in zip(self.first, self.second, self.excess):
-            # with the little that stars without the line have
-            top = excess + LEAST / 2 * self.flat
-            bottom = second + LEAST**2 / 4 * self.weight
-            bottom += LEAST / 2 * np.stack([first[0], first.mean(axis=0), first[1]])
-            lines.append(_Cells(unit * top, unit * bottom))
-        sizes, *found = _expected([flat, *lines])
-        line = np.stack(found)
-        return LineScatter(sizes[0] + LEAST / 2 * line.sum(axis=(0, 1)), line)
+        flat, weight, first, second, excess = (
+            _around(unit * sums)
+            for sums in (self.flat, self.weight, self.first, self.second, self.excess)
+        )
+        # with the little that stars without the line have
+        top = excess + LEAST / 2 * flat
+        bottom = second + LEAST**2 / 4 * weight
+        bottom += LEAST / 2 * np.stack([first[0], first.mean(axis=0), first[1]])
+        found, line = np.zeros_like(flat), np.zeros_like(top)
+        depth = first.sum(axis=0) / np.where(weight > 0, weight, 1)
+        for some in np.array_split(np.argsort(depth), max(1, len(depth) // GROUP)):
+            cells = (
+                _Cells(flat[None, some], weight[None, some]),
+                _Cells(top[:, some], bottom[:, some]),
+            )
+            found[some], line[:, some] = _expected(cells)
+        return LineScatter(found + LEAST / 2 * line.sum(axis=0), line)
 
     def mean(self, scatter):
         """Mean variance of each pixel, (n_pixels,)."""
         total = np.where(self.weight > 0, self.weight, 1)
-        return scatter.flat + (scatter.line * self.first).sum(axis=(0, 1)) / total
+        return scatter.flat + (scatter.line * self.first).sum(axis=0) / total
 
 
 class _Cells:
@@ -223,6 +219,15 @@ class _Cells:
         squares = np.stack([s[0] ** 2, 2 * s[0] * s[1], s[1] ** 2]) if two else s**2
         self.gain = s.T @ top - 0.5 * squares.T @ bottom
         self.none = (s == 0).all(axis=0)
+
+
+def _around(sums):
+    """Sums over each pixel and those near it."""
+    total = sums.copy()
+    for lag in range(1, NEAR + 1):
+        total[..., lag:] += sums[..., :-lag]
+        total[..., :-lag] += sums[..., lag:]
+    return total
 
 
 def _grid(top, bottom):
@@ -253,14 +258,11 @@ def _expected(cells):
 
 def _prior(likelihood, vague):
     """How often each cell occurs, from likelihoods (n_cells, n_pixels) and a guess."""
-    n_all = likelihood.shape[1]
-    likelihood = likelihood[:, :: max(1, n_all // SAMPLE)]
     n_pixels = likelihood.shape[1]
-    guessed = VAGUE * n_pixels / max(n_all, 1)
     prior = vague
     for _ in range(ROUNDS if n_pixels else 0):
         counts = prior * (likelihood @ (1 / (prior @ likelihood)))
-        prior = (counts + guessed * vague) / (n_pixels + guessed)
+        prior = (counts + VAGUE * vague) / (n_pixels + VAGUE)
     return prior
 
 
