@@ -170,9 +170,7 @@ class _Files:
             while data:
                 n = self._read_at(file, start, data)
                 if not n:
-                    raise StoreError(
-                        f"{file.name} is cut off: copy or build it again."
-                    )
+                    raise StoreError(f"{file.name} is cut off: copy or build it again.")
                 start, data = start + n, data[n:]
         finally:
             if not kept:

@@ -102,8 +102,10 @@ class PCARidge(OfPixelRidge, Translator):
 
     What the source cannot tell, mostly the strength of single elements' lines, scatters
     a star's flux as strongly as that star's lines are: intrinsic scatter is a constant
-    plus a multiple of (f ln f)², f the predicted flux. Pixels err together along the
-    directions that residuals do, and within each line by a share that is measured too.
+    plus a multiple of (1 − exp(−d / 0.3))², d the predicted depth, and that multiple is
+    between those of two kinds of star, mostly giants and dwarfs. Pixels err together
+    along the directions that residuals do, and within each line by a share that is
+    measured too.
 
     Where y carries its `resolution`, every target is learnt at one resolving power,
     `resolution_`, and written at any: a first, quick ridge says what each star's

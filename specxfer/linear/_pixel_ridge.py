@@ -369,6 +369,7 @@ def fit_pixel_ridge(
     """
     problem = Problem.of(features, y, star_weight, alpha, change, sums, algebra, first)
     u, v, y, turn = problem.u, problem.v, problem.y, problem.turn
+    run = problem.run
     scatter, equations, learns = problem.scatter, problem.equations, problem.learns
     scale, k = equations.scale, u.shape[1]
     exact, taken, less = few_stars(equations, k), None, (1.0, 1.0)
@@ -384,7 +385,7 @@ def fit_pixel_ridge(
         solution = equations.solve(penalties, exact)
         coef = solution[0]
     penalty = np.median(penalties, axis=1)
-    kinds = StarKinds.of(features, star_weight, rng)
+    kinds = StarKinds.of(features, star_weight)
     kind = kinds(features)
     left = leave_one_star_out(
         v, y, star_weight, scatter, equations, solution, exact, stars, kind
@@ -402,7 +403,7 @@ def fit_pixel_ridge(
     if y.has_noise:
         left.sums.scale(correction)
         left.sums.take_off(of_features)
-        line_scatter = left.sums.solve(0.5).astype(y.dtype)
+        line_scatter = left.sums.solve(0.5, run).astype(y.dtype)
         scatter = left.sums.mean(line_scatter)
     else:
         scatter = np.maximum((left.raw - share) * correction - of_features, 0)

@@ -25,7 +25,8 @@ class LeftOut:
     Parameters
     ----------
     sums : ScatterSums or None
-        Of residual² − noise variance, for the scatter of each star; None without noise.
+        Of residual² − noise variance, for the scatter of each star; None without noise
+        or kinds of star.
     raw : ndarray
         Residual² − noise variance; without noise the residual² alone.
     share : ndarray
@@ -49,7 +50,7 @@ def few_stars(equations, k):
 
 
 def leave_one_star_out(
-    u, y, star_weight, scatter, equations, solution, exact, stars, kind
+    u, y, star_weight, scatter, equations, solution, exact, stars, kind=None
 ):
     """Mean squares of the residuals of stars left out.
 
@@ -57,7 +58,10 @@ def leave_one_star_out(
     divides their residuals by 1 − m h, with m rows of leverage h each.
 
     With many stars the products of different features average out of the leverage
-    ``uᵀ A⁻¹ u``, and ``Σ u² diag(A⁻¹)`` is it to within k / n of itself.
+    ``uᵀ A⁻¹ u``, and ``Σ u² diag(A⁻¹)`` is it to within k / n of itself. The few
+    stars of outlying leverage tell nothing of the scatter: 1 − m h is not to be trusted
+    there, and the lines predicted for them are too strong, so that in shallow pixels
+    they would weigh most.
 
     Parameters
     ----------
@@ -71,8 +75,8 @@ def leave_one_star_out(
     exact : ndarray of bool of shape (n_pixels,)
         Pixels whose whole inverse that holds.
     stars : ndarray of int of shape (n,)
-    kind : ndarray of shape (n,)
-        How much each star is of the second kind.
+    kind : ndarray of shape (n,), optional
+        How much each star is of the second kind; without it no scatter is told.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def leave_one_star_out(
     squares = v**2
     usual = np.average(squares, axis=0, weights=star_weight) @ diagonal
     usual = np.broadcast_to(usual, p).astype(y.dtype)  # leverage
-    of_stars = ScatterSums(p) if y.has_noise else None
+    of_stars = ScatterSums(p) if y.has_noise and kind is not None else None
 
     def lever_of(rows, pixels):
         """``uᵀ A⁻¹ u`` of stars and pixels, or of stars where pixels are alike."""
@@ -135,10 +139,11 @@ def leave_one_star_out(
         if tile.noise is not None:
             left -= tile.noise
             sums[2, pixels] += _total(w * tile.noise)
-            of_square *= own[rows, None]
-            of_square *= hat < OUTLYING * usual[pixels] * n_rows[rows, None]
-            of_coef = lever * scale[pixels]
-            of_stars.add(flux, left - of_coef, of_square, kind[rows], pixels)
+            if of_stars is not None:
+                of_square *= own[rows, None]
+                of_square *= lever < OUTLYING * usual[pixels]
+                of_coef = lever * scale[pixels]
+                of_stars.add(flux, left - of_coef, of_square, kind[rows], pixels)
         left *= w
         sums[0, pixels] += _total(left)
         sums[1, pixels] += _total(w * lever)

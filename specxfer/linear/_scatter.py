@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 DEPTH = 0.3  # beyond which a line's response grows little more
-NEAR = 1  # pixels to either side, that have the same scatter: they resolve no lines
 LEAST = 1e-4  # of a line's scatter, that stars without the line have
 #: Sizes that are tried for each kind of star, from this part of the usual error on, to
 #: so many errors beyond the largest that stands out.
@@ -30,8 +29,8 @@ class LineScatter:
 
     with the predicted flux :math:`f_{ij}`, how much the star is of one kind or the
     other, :math:`g_i`, and the `response` :math:`r`. What scatters alike in all stars,
-    such as errors of the continuum, is a. No star has more than the
-    strongest of lines, and one far from the training stars no less than the flat part.
+    such as errors of the continuum, is a. No star has more than the strongest of lines,
+    and one far from the training stars no less than the flat part.
 
     Parameters
     ----------
@@ -107,9 +106,9 @@ class ScatterSums:
     """
 
     def __init__(self, n_pixels):
-        # of weight; times response, of the one kind and the other; squares of these
-        self.weight = np.zeros(n_pixels)
-        self.first, self.second = np.zeros((2, n_pixels)), np.zeros((3, n_pixels))
+        # of weight, of the one kind and the other; times response; times its square
+        self.weight, self.first = np.zeros((2, n_pixels)), np.zeros((2, n_pixels))
+        self.second = np.zeros((3, n_pixels))
         # of weight times excess; times response
         self.flat, self.excess = np.zeros(n_pixels), np.zeros((2, n_pixels))
 
@@ -131,9 +130,9 @@ class ScatterSums:
         """
         g = kind.astype(flux.dtype)
         kinds, squares = np.stack([1 - g, g]), np.stack([(1 - g) ** 2, g - g**2, g**2])
-        one, product = np.ones(len(flux), flux.dtype), weight * excess
-        self.weight[pixels] += one @ weight
-        self.flat[pixels] += one @ product
+        product = weight * excess
+        self.weight[:, pixels] += kinds @ weight
+        self.flat[pixels] += np.ones(len(flux), flux.dtype) @ product
         r = response(flux)
         product *= r
         self.excess[:, pixels] += kinds @ product
@@ -144,7 +143,7 @@ class ScatterSums:
 
     def take_off(self, variance):
         """Take off a variance that is alike in all stars, (n_pixels,)."""
-        self.flat -= variance * self.weight
+        self.flat -= variance * self.weight.sum(axis=0)
         self.excess -= variance * self.first
 
     def scale(self, factor):
@@ -152,47 +151,57 @@ class ScatterSums:
         self.flat *= factor
         self.excess *= factor
 
-    def solve(self, unit):
+    def solve(self, unit, run):
         """The scatter to be expected.
 
-        Each pixel has the posterior mean over responses and over sizes in both kinds of
-        star, of which the prior is how the sizes of all pixels are distributed: the
-        nonparametric maximum-likelihood estimate of Kiefer & Wolfowitz 1956 (Ann. Math.
-        Stat. 27, 887), found as by Koenker & Mizera 2014 (JASA 109, 674) on a grid. The
-        scatter of most pixels is less than the error to which some thousand noisy stars
-        tell it. Were only sizes below 0 cut off, what noise adds would stay where it is
-        taken for scatter, and be lost where it is not.
+        Each pixel has the posterior mean over sizes: of scatter that all stars have, or
+        of that of lines, in both kinds of star. The prior is how the sizes of pixels of
+        similar depth are distributed: the nonparametric maximum-likelihood estimate of
+        Kiefer & Wolfowitz 1956 (Ann. Math. Stat. 27, 887), found as by Koenker & Mizera
+        2014 (JASA 109, 674) on a grid. The scatter of most pixels is less than the
+        error to which some thousand noisy stars tell it. Were only sizes below 0 cut
+        off, what noise adds would stay where it is taken for scatter, and be lost where
+        it is not. The pixels next to each tell of it too, as spectrographs resolve no
+        lines that are narrower.
 
         Parameters
         ----------
         unit : ndarray of shape (n_pixels,)
             What `weight` is multiplied with to be the inverse variance of `excess`.
+        run : ndarray of int of shape (n_pixels,)
+            Pixels without a gap between them.
 
         Returns
         -------
         LineScatter
         """
         flat, weight, first, second, excess = (
-            _around(unit * sums)
+            _around(unit * sums, run)
             for sums in (self.flat, self.weight, self.first, self.second, self.excess)
         )
-        # with the little that stars without the line have
-        top = excess + LEAST / 2 * flat
-        bottom = second + LEAST**2 / 4 * weight
-        bottom += LEAST / 2 * np.stack([first[0], first.mean(axis=0), first[1]])
+        total = weight.sum(axis=0)
+        # lines, with the little that stars without them have
+        least = LEAST * weight / np.where(total > 0, total, 1)
+        top = excess + least * flat
+        bottom = second.copy()
+        bottom[::2] += least * (2 * first + total * least)
+        bottom[1] += least[0] * first[1] + least[1] * first[0]
+        bottom[1] += total * least[0] * least[1]
         found, line = np.zeros_like(flat), np.zeros_like(top)
-        depth = first.sum(axis=0) / np.where(weight > 0, weight, 1)
-        for some in np.array_split(np.argsort(depth), max(1, len(depth) // GROUP)):
+        order = np.argsort(first.sum(axis=0) / np.where(total > 0, total, 1))
+        order = order[total[order] > 0]
+        for some in np.array_split(order, max(1, len(order) // GROUP)):
             cells = (
-                _Cells(flat[None, some], weight[None, some]),
+                _Cells(flat[None, some], total[None, some]),
                 _Cells(top[:, some], bottom[:, some]),
             )
             found[some], line[:, some] = _expected(cells)
-        return LineScatter(found + LEAST / 2 * line.sum(axis=0), line)
+        return LineScatter(found + (least * line).sum(axis=0), line)
 
     def mean(self, scatter):
         """Mean variance of each pixel, (n_pixels,)."""
-        total = np.where(self.weight > 0, self.weight, 1)
+        total = self.weight.sum(axis=0)
+        total = np.where(total > 0, total, 1)
         return scatter.flat + (scatter.line * self.first).sum(axis=0) / total
 
 
@@ -221,12 +230,12 @@ class _Cells:
         self.none = (s == 0).all(axis=0)
 
 
-def _around(sums):
-    """Sums over each pixel and those near it."""
+def _around(sums, run):
+    """Sums over each pixel and those next to it in its run."""
     total = sums.copy()
-    for lag in range(1, NEAR + 1):
-        total[..., lag:] += sums[..., :-lag]
-        total[..., :-lag] += sums[..., lag:]
+    at = np.flatnonzero(run[1:] == run[:-1])
+    total[..., at] += sums[..., at + 1]
+    total[..., at + 1] += sums[..., at]
     return total
 
 

@@ -10,6 +10,7 @@ from specxfer._exact import exact_matmul
 
 LEADING = 10  # features that tell kinds apart
 ALIKE = 1e-3  # of the variance within kinds, that keeps it from being singular
+TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True)
@@ -26,37 +27,40 @@ class StarKinds:
     offset: float
 
     @classmethod
-    def of(cls, features, star_weight, rng):
+    def of(cls, features, star_weight):
         """The two kinds of which the leading features differ most.
 
-        Two means (Lloyd 1982), and between them the linear discriminant of Fisher 1936,
-        of which the logistic function is how likely each kind is where both are
-        Gaussian and equally wide.
+        Two means (Lloyd 1982, IEEE Trans. Inf. Theory 28, 129), the best that are found
+        from the halves of any one feature, and between them the linear discriminant of
+        Fisher 1936 (Ann. Eugenics 7, 179), of which the logistic function is how likely
+        each kind is where both are Gaussian and equally wide.
 
         Parameters
         ----------
         features : ndarray of shape (n, n_features)
             Those that tell most come first.
         star_weight : ndarray of shape (n,)
-        rng : numpy.random.RandomState
 
         Returns
         -------
         StarKinds
         """
         direction = np.zeros(features.shape[1])
-        x = np.asarray(features[:, :LEADING], float)
-        if not x.shape[1] or (x == x[0]).all():
+        some = star_weight > 0
+        x, weight = np.asarray(features[some, :LEADING], float), star_weight[some]
+        starts = [_halves(x, column, weight) for column in x.T if np.ptp(column) > 0]
+        if not starts:
             return cls(direction, 0.0)
-        means = KMeans(2, n_init=3, random_state=rng).fit(x, sample_weight=star_weight)
+        found = (KMeans(2, init=m, n_init=1).fit(x, None, weight) for m in starts)
+        means = min(found, key=lambda one: one.inertia_)
         kind, centres = means.labels_, means.cluster_centers_
         within = x - centres[kind]
-        covariance = (within.T * star_weight) @ within / star_weight.sum()
+        covariance = (within.T * weight) @ within / weight.sum()
         usual = np.trace(covariance) / len(covariance)
-        covariance[np.diag_indices_from(covariance)] += ALIKE * usual + 1e-300
+        covariance[np.diag_indices_from(covariance)] += ALIKE * usual + TINY
         apart = np.linalg.solve(covariance, centres[1] - centres[0])
         direction[: x.shape[1]] = apart
-        share = np.average(kind, weights=star_weight)
+        share = np.average(kind, weights=weight)
         offset = np.log(share / (1 - share)) - apart @ centres.mean(axis=0)
         return cls(direction, float(offset))
 
@@ -73,3 +77,11 @@ class StarKinds:
         """
         along = exact_matmul(np.asarray(features, float), self.direction[:, None], 2)
         return expit(along[:, 0] + self.offset)
+
+
+def _halves(x, column, weight):
+    """Means of the stars below and above the mean of one feature."""
+    above = column > np.average(column, weights=weight)
+    return np.stack(
+        [np.average(x[k], axis=0, weights=weight[k]) for k in (~above, above)]
+    )

@@ -209,7 +209,9 @@ def test_blurred_lines_are_learnt_from_neighbouring_pixels(rng, resampled, gain)
     error = ridge.predict(others) - truth
     assert rms(error) < gain * rms(alone.predict(others) - truth)
     none = np.zeros(P)  # nothing scatters here, but so few stars cannot tell
-    ridge = replace(ridge, scatter=none, line_scatter=LineScatter(none, none))
+    ridge = replace(
+        ridge, scatter=none, line_scatter=LineScatter(none, np.stack([none, none]))
+    )
     covariance = ridge.covariance(others)
     variance = covariance.variance()
     np.testing.assert_allclose(

@@ -22,9 +22,11 @@ def claimed(rng, size):
         wave=5000.0 + np.arange(P),
         medium="air",
     )
-    mean, scatter = np.ones((N, 1)), line**2
-    of_stars = LineScatter(scatter, np.zeros(P)).astype("f4")
-    shared = SharedResiduals(mean, y, np.ones(N), np.zeros((1, P)), scatter, of_stars)
+    mean, scatter, kind = np.ones((N, 1)), line**2, np.zeros(N)
+    of_stars = LineScatter(scatter, np.zeros((2, P))).astype("f4")
+    shared = SharedResiduals(
+        mean, y, np.ones(N), np.zeros((1, P)), scatter, of_stars, kind
+    )
     factors = shared.factors(4, np.random.RandomState(0))
     assert len(factors) == 1
     return (factors**2).sum() / scatter.sum()

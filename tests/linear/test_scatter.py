@@ -6,6 +6,7 @@ import pytest
 from specxfer import Spectra
 from specxfer.linear._pixel_ridge import fit_pixel_ridge
 from specxfer.linear._scatter import (
+    DEPTH,
     LineScatter,
     ScatterSums,
     lines_of,
@@ -14,6 +15,7 @@ from specxfer.linear._scatter import (
 )
 
 N, P, NOISE, SIGMA = 4000, 60, 0.02, 0.3
+APART = np.arange(P)  # runs of one pixel each
 
 
 def stars(rng, n=N):
@@ -21,40 +23,83 @@ def stars(rng, n=N):
     return np.exp(-rng.uniform(0.02, 0.8, (n, 1)) * np.linspace(0.3, 1, P))
 
 
-def summed(flux, error, rng, blocks=1):
-    """Sums over stars observed with noise."""
+def summed(flux, error, rng, blocks=1, kind=None):
+    """Sums over stars observed with noise, of one kind."""
+    kind = np.zeros(len(flux)) if kind is None else kind
     left = error + NOISE * rng.standard_normal(flux.shape)
     weight = np.full(flux.shape, NOISE**-4)
     sums = ScatterSums(flux.shape[1])
     for rows in np.array_split(np.arange(len(flux)), blocks):
-        sums.add(flux[rows], left[rows] ** 2 - NOISE**2, weight[rows])
+        sums.add(flux[rows], left[rows] ** 2 - NOISE**2, weight[rows], kind[rows])
     return sums
 
 
+def of_lines(flux, size, rng):
+    """Errors of lines that scatter by `size` in the strongest."""
+    return size * np.sqrt(response(flux)) * rng.standard_normal(flux.shape)
+
+
 def test_a_line_whose_strength_scatters(rng):
-    """ln τ scatters by σ: then f does by σ |f ln f|, in weak lines and in strong."""
+    """Its variance is found in stars of weak lines and in those of strong ones."""
     flux = stars(rng)
-    error = SIGMA * flux * np.log(flux) * rng.standard_normal(flux.shape)
-    scatter = summed(flux, error, rng).solve(0.5)
-    deep = slice(P // 2, None)  # where the scatter stands out of the noise
-    assert np.mean(scatter.line[deep]) == pytest.approx(SIGMA**2, rel=0.05)
-    truth = (SIGMA * flux * np.log(flux)) ** 2
+    scatter = summed(flux, of_lines(flux, 0.03, rng), rng).solve(0.5, APART)
+    kind = np.zeros(N)
+    truth = 0.03**2 * response(flux)
     for group in (flux[:, -1] > 0.8, flux[:, -1] < 0.6):
-        ratio = scatter.variance(flux)[group].mean() / truth[group].mean()
-        assert ratio == pytest.approx(1, abs=0.06)
+        stated = scatter.variance(flux, kind)[group]
+        assert stated.mean() / truth[group].mean() == pytest.approx(1, abs=0.06)
+
+
+def test_a_line_that_scatters_in_one_kind_of_star(rng):
+    """And by a third of that in the other; no more is given to those in between."""
+    flux, kind = stars(rng), np.repeat([0.0, 1.0], N // 2)
+    size = np.where(kind == 1, 0.03, 0.01)[:, None]
+    sums = summed(flux, of_lines(flux, size, rng), rng, kind=kind)
+    scatter = sums.solve(0.5, APART)
+    truth = size**2 * response(flux)
+    stated = scatter.variance(flux, kind)
+    for one in (0, 1):
+        ratio = stated[kind == one].mean() / truth[kind == one].mean()
+        assert ratio == pytest.approx(1, abs=0.1)
+    between = scatter.variance(flux, np.full(N, 0.5))
+    both = scatter.variance(flux, np.zeros(N)) + scatter.variance(flux, np.ones(N))
+    np.testing.assert_allclose(between, both / 2, rtol=1e-12)
+
+
+def test_pixels_next_to_each_other_tell_of_each_other(rng):
+    """Scatter that varies little from pixel to pixel is found better in a spectrum."""
+    errors = []
+    for _ in range(10):
+        flux = stars(rng, 1000)
+        sums = summed(flux, of_lines(flux, 0.02, rng), rng)
+        found = (sums.mean(sums.solve(0.5, run)) for run in (APART, np.zeros(P)))
+        truth = 0.02**2 * response(flux).mean(axis=0)
+        errors.append([np.square(one - truth).mean() for one in found])
+    apart, together = np.mean(errors, axis=0)
+    assert together < 0.7 * apart
+
+
+def test_weak_lines_respond_in_proportion_to_their_depth_and_none_beyond_one():
+    depth = np.array([[0.001, 0.002, 0.01]])
+    np.testing.assert_allclose(response(1 - depth), (depth / DEPTH) ** 2, rtol=0.05)
+    assert (np.diff(response(1 - np.linspace(0, 1, 20)[None])) > 0).all()
+    assert response(np.array([[-9.0, 1.0, 9.0]])).round(1).tolist() == [[0.9, 0, 0]]
 
 
 def test_scatter_that_all_stars_have(rng):
     flux = stars(rng)
-    scatter = summed(flux, 0.01 * rng.standard_normal(flux.shape), rng).solve(0.5)
-    variance = scatter.variance(flux).mean(axis=1)
+    scatter = summed(flux, 0.01 * rng.standard_normal(flux.shape), rng).solve(
+        0.5, APART
+    )
+    variance = scatter.variance(flux, np.zeros(N)).mean(axis=1)
     assert variance.mean() == pytest.approx(1e-4, rel=0.05)
     assert np.ptp(variance) < 0.3 * variance.mean()
 
 
 def test_noise_alone_is_no_scatter(rng):
     flux = stars(rng)
-    variance = summed(flux, 0, rng).solve(0.5).variance(flux)
+    scatter = summed(flux, 0, rng).solve(0.5, APART)
+    variance = scatter.variance(flux, np.zeros(N))
     assert variance.mean() < 2 * NOISE**2 / np.sqrt(N)
 
 
@@ -70,8 +115,8 @@ def test_stated_scatter_is_that_of_pixels_for_which_it_is_stated(rng):
     left = np.sqrt(NOISE**2 + truth) * rng.standard_normal((n, p))
     weight = np.broadcast_to((NOISE**2 + truth) ** -2, (n, p))
     sums = ScatterSums(p)
-    sums.add(flux, left**2 - NOISE**2, weight)
-    stated = sums.mean(sums.solve(0.5))
+    sums.add(flux, left**2 - NOISE**2, weight, np.zeros(n))
+    stated = sums.mean(sums.solve(0.5, np.arange(p)))
     error = NOISE**2 * np.sqrt(2 / n)
     for group in np.array_split(np.argsort(stated), [p // 2, 9 * p // 10]):
         assert stated[group].mean() == pytest.approx(
@@ -82,7 +127,7 @@ def test_stated_scatter_is_that_of_pixels_for_which_it_is_stated(rng):
 def test_blocks_add_up(rng):
     flux = stars(rng, 100)
     draws = [summed(flux, 0.01, np.random.default_rng(0), m) for m in (1, 7)]
-    one, many = (d.solve(0.5) for d in draws)
+    one, many = (d.solve(0.5, APART) for d in draws)
     np.testing.assert_allclose(one.line, many.line, rtol=1e-10)
     np.testing.assert_allclose(one.flat, many.flat, rtol=1e-10)
 
@@ -92,7 +137,7 @@ def test_variance_taken_off_is_that_of_all_stars(rng):
     error = 0.01 * rng.standard_normal(flux.shape)
     sums = summed(flux, error, rng)
     sums.take_off(np.full(P, 1e-4))
-    assert sums.mean(sums.solve(0.5)).mean() < 0.1 * 1e-4
+    assert sums.mean(sums.solve(0.5, APART)).mean() < 0.1 * 1e-4
 
 
 def test_masked_pixels_and_pixels_without_stars(rng):
@@ -100,18 +145,20 @@ def test_masked_pixels_and_pixels_without_stars(rng):
     weight = np.full(flux.shape, NOISE**-4)
     weight[:, 0] = 0
     sums = ScatterSums(P)
-    sums.add(flux, np.full(flux.shape, 1e-4), weight)
-    scatter = sums.solve(0.5)
-    assert scatter.flat[0] == scatter.line[0] == 0
+    sums.add(flux, np.full(flux.shape, 1e-4), weight, np.zeros(500))
+    scatter = sums.solve(0.5, APART)
+    assert not scatter.variance(flux, np.zeros(500))[:, 0].any()
     np.testing.assert_allclose(sums.mean(scatter)[1:], 1e-4, rtol=0.2)
 
 
 @pytest.mark.parametrize("flux", [1.5, 1.0, 0.0, -3.0, 1e30])
 def test_far_fluxes_have_no_more_than_the_strongest_lines(flux):
-    scatter = LineScatter(np.array([0.01]), np.array([1.0]))
-    variance = scatter.variance(np.array([[flux]]))
-    expected = 0.01 if flux >= 1 else 0.01 + np.exp(-2)
-    assert variance == pytest.approx(expected)
+    scatter = LineScatter(np.array([0.01]), np.array([[1.0], [2.0]]))
+    strongest = response(np.zeros((1, 1)))[0, 0]
+    for kind in (0.0, 1.0):
+        variance = scatter.variance(np.array([[flux]]), np.array([kind]))
+        expected = 0.01 if flux >= 1 else 0.01 + (1 + kind) * strongest
+        assert variance == pytest.approx(expected)
 
 
 def test_float32_is_kept_and_flux_is_not_changed():
@@ -139,7 +186,7 @@ def test_what_pixels_of_a_line_share(rng):
 
 def line_world(rng, n, shape, coherent):
     """Lines whose strength the one feature tells but for scatter, pixel by pixel or
-    line by line."""
+    line by line. They are narrow, and the spectrograph makes them 0.6 deep at most."""
     feature = rng.standard_normal((n, 1))
     strength = np.exp(-1.6 + 0.7 * feature)
     n_lines = len(shape) // 20
@@ -147,7 +194,7 @@ def line_world(rng, n, shape, coherent):
     scatter = 1 + SIGMA * rng.standard_normal(size)
     scatter = np.repeat(scatter, 20, axis=1) if coherent else scatter
     features = np.column_stack([feature, feature**2 - 1, feature**3 - 3 * feature])
-    return features, np.exp(-strength * shape * scatter)
+    return features, 1 + 0.6 * np.expm1(-strength * shape * scatter)
 
 
 @pytest.mark.parametrize("coherent", [True, False])
