@@ -1,7 +1,7 @@
 """One fold of a search: a grid of `PCARidge` models that share what they can."""
 
 from copy import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from specxfer.linear._pixel_ridge import PixelRidge, Problem
 from specxfer.linear._products import with_products
 from specxfer.linear._scores import BLOCK
 
+UNKNOWN = [None] * (len(fields(PixelRidge)) - 2)  # all but the coefficients
 MOST_KEPT = 2**25  # numbers in the covariances of scores that are kept, not found again
 
 
@@ -272,7 +273,7 @@ class GridFold:
             fitted = copy(point)
             fitted.alpha, fitted.given = alpha, given
             fitted.features = point.features[len(self.X) :]
-            fitted._ridge = PixelRidge(coef[:-1], coef[-1], *[None] * 9)
+            fitted._ridge = PixelRidge(coef[:-1], coef[-1], *UNKNOWN)
             yield fitted
 
     def _split(self, point):

@@ -369,7 +369,6 @@ def fit_pixel_ridge(
     """
     problem = Problem.of(features, y, star_weight, alpha, change, sums, algebra, first)
     u, v, y, turn = problem.u, problem.v, problem.y, problem.turn
-    run = problem.run
     scatter, equations, learns = problem.scatter, problem.equations, problem.learns
     scale, k = equations.scale, u.shape[1]
     exact, taken, less = few_stars(equations, k), None, (1.0, 1.0)
@@ -403,7 +402,7 @@ def fit_pixel_ridge(
     if y.has_noise:
         left.sums.scale(correction)
         left.sums.take_off(of_features)
-        line_scatter = left.sums.solve(0.5, run).astype(y.dtype)
+        line_scatter = left.sums.solve(0.5).astype(y.dtype)
         scatter = left.sums.mean(line_scatter)
     else:
         scatter = np.maximum((left.raw - share) * correction - of_features, 0)

@@ -151,7 +151,7 @@ class ScatterSums:
         self.flat *= factor
         self.excess *= factor
 
-    def solve(self, unit, run):
+    def solve(self, unit):
         """The scatter to be expected.
 
         Each pixel has the posterior mean over sizes: of scatter that all stars have, or
@@ -161,41 +161,35 @@ class ScatterSums:
         2014 (JASA 109, 674) on a grid. The scatter of most pixels is less than the
         error to which some thousand noisy stars tell it. Were only sizes below 0 cut
         off, what noise adds would stay where it is taken for scatter, and be lost where
-        it is not. The pixels next to each tell of it too, as spectrographs resolve no
-        lines that are narrower.
+        it is not.
 
         Parameters
         ----------
         unit : ndarray of shape (n_pixels,)
             What `weight` is multiplied with to be the inverse variance of `excess`.
-        run : ndarray of int of shape (n_pixels,)
-            Pixels without a gap between them.
 
         Returns
         -------
         LineScatter
         """
         flat, weight, first, second, excess = (
-            _around(unit * sums, run)
+            unit * sums
             for sums in (self.flat, self.weight, self.first, self.second, self.excess)
         )
         total = weight.sum(axis=0)
+        known = np.where(total > 0, total, 1)
         # lines, with the little that stars without them have
-        least = LEAST * weight / np.where(total > 0, total, 1)
-        top = excess + least * flat
+        least = LEAST * weight / known
         bottom = second.copy()
         bottom[::2] += least * (2 * first + total * least)
         bottom[1] += least[0] * first[1] + least[1] * first[0]
         bottom[1] += total * least[0] * least[1]
-        found, line = np.zeros_like(flat), np.zeros_like(top)
-        order = np.argsort(first.sum(axis=0) / np.where(total > 0, total, 1))
+        told = flat, total, excess + least * flat, bottom
+        found, line = np.zeros_like(flat), np.zeros_like(first)
+        order = np.argsort(first.sum(axis=0) / known)
         order = order[total[order] > 0]
         for some in np.array_split(order, max(1, len(order) // GROUP)):
-            cells = (
-                _Cells(flat[None, some], total[None, some]),
-                _Cells(top[:, some], bottom[:, some]),
-            )
-            found[some], line[:, some] = _expected(cells)
+            found[some], line[:, some] = _expected(*(a[..., some] for a in told))
         return LineScatter(found + (least * line).sum(axis=0), line)
 
     def mean(self, scatter):
@@ -203,40 +197,6 @@ class ScatterSums:
         total = self.weight.sum(axis=0)
         total = np.where(total > 0, total, 1)
         return scatter.flat + (scatter.line * self.first).sum(axis=0) / total
-
-
-class _Cells:
-    """Sizes that are tried together, and what each pixel says of them.
-
-    The log-likelihood of sizes s is ``Σ top s − Σ bottom s s' / 2``.
-
-    Parameters
-    ----------
-    top : ndarray of shape (n_sizes, n_pixels)
-    bottom : ndarray of shape (1 or 3, n_pixels)
-        Of one size; of two, their squares and, in the middle, their product.
-    """
-
-    def __init__(self, top, bottom):
-        two = len(top) == 2
-        grids = [_grid(t, b) for t, b in zip(top, bottom[::2])]
-        if two:
-            self.sizes = np.stack(np.meshgrid(*grids, indexing="ij")).reshape(2, -1)
-        else:
-            self.sizes = grids[0][None]
-        s = self.sizes
-        squares = np.stack([s[0] ** 2, 2 * s[0] * s[1], s[1] ** 2]) if two else s**2
-        self.gain = s.T @ top - 0.5 * squares.T @ bottom
-        self.none = (s == 0).all(axis=0)
-
-
-def _around(sums, run):
-    """Sums over each pixel and those next to it in its run."""
-    total = sums.copy()
-    at = np.flatnonzero(run[1:] == run[:-1])
-    total[..., at] += sums[..., at + 1]
-    total[..., at + 1] += sums[..., at]
-    return total
 
 
 def _grid(top, bottom):
@@ -252,17 +212,41 @@ def _grid(top, bottom):
     return np.r_[0, np.geomspace(low, high, SIZES)]
 
 
-def _expected(cells):
-    """Posterior mean of the sizes of each of several `_Cells`, (n_sizes, n_pixels)."""
-    likelihood = np.concatenate([c.gain for c in cells])
+def _expected(flat, weight, top, bottom):
+    """Posterior means of the size of all stars (n_pixels,) and of lines (2, n_pixels).
+
+    Parameters
+    ----------
+    flat, weight : ndarray of shape (n_pixels,)
+        The log-likelihood of a size s that all stars have is
+        ``flat s − weight s² / 2``.
+    top : ndarray of shape (2, n_pixels)
+    bottom : ndarray of shape (3, n_pixels)
+        That of sizes of lines in either kind of star is
+        ``Σ top s − Σ bottom s s' / 2``, with their product in the middle of `bottom`.
+    """
+    one = _grid(flat, weight)
+    two = (_grid(t, b) for t, b in zip(top, bottom[::2]))
+    two = np.stack(np.meshgrid(*two, indexing="ij")).reshape(2, -1)
+    squares = np.stack([two[0] ** 2, 2 * two[0] * two[1], two[1] ** 2])
+    likelihood = np.concatenate(
+        [
+            np.outer(one, flat) - np.outer(one**2 / 2, weight),
+            two.T @ top - (squares / 2).T @ bottom,
+        ]
+    )
     likelihood -= likelihood.max(axis=0)
     np.exp(likelihood, out=likelihood)
-    none = np.concatenate([c.none for c in cells])
-    vague = np.where(none, NONE / none.sum(), (1 - NONE) / (~none).sum())
-    share = likelihood * _prior(likelihood, vague)[:, None]
+    share = np.concatenate([_vague(one[None]), _vague(two)]) / 2
+    share = likelihood * _prior(likelihood, share)[:, None]
     share /= share.sum(axis=0)
-    ends = np.cumsum([0, *(len(c.none) for c in cells)])
-    return [c.sizes @ share[a:b] for c, a, b in zip(cells, ends, ends[1:])]
+    return one @ share[: len(one)], two @ share[len(one) :]
+
+
+def _vague(sizes):
+    """How likely cells are before any pixel is seen."""
+    none = (sizes == 0).all(axis=0)
+    return np.where(none, NONE, (1 - NONE) / max(1, np.sum(~none)))
 
 
 def _prior(likelihood, vague):
