@@ -76,9 +76,10 @@ class LineScatter:
 def response(flux):
     """How much the variance of a line responds to abundances, 0 to 1.
 
-    A weak line changes in proportion to its depth, a strong one hardly at all, and the
-    deeper a pixel is, the less of its depth is that of a line which scatters: as
-    ``(1 − exp(−depth / DEPTH))²``. It is 0 for a flux above 1.
+    The depth of a line grows in proportion to its absorbers while it is weak, and with
+    their logarithm when it saturates, as ``DEPTH ln(1 + τ)`` does. With ln τ it changes
+    by ``DEPTH (1 − exp(−depth / DEPTH))``, of which this is the square, but for DEPTH.
+    It is 0 for a flux above 1.
 
     Parameters
     ----------

@@ -170,15 +170,15 @@ def test_what_pixels_of_a_line_share(rng):
 
 def line_world(rng, n, shape, coherent):
     """Lines whose strength the one feature tells but for scatter, pixel by pixel or
-    line by line. They are narrow, and the spectrograph makes them 0.6 deep at most."""
+    line by line. Weak lines grow with it in proportion, and strong ones saturate."""
     feature = rng.standard_normal((n, 1))
-    strength = np.exp(-1.6 + 0.7 * feature)
+    strength = np.exp(0.7 * feature)
     n_lines = len(shape) // 20
     size = (n, n_lines) if coherent else (n, len(shape))
     scatter = 1 + SIGMA * rng.standard_normal(size)
     scatter = np.repeat(scatter, 20, axis=1) if coherent else scatter
     features = np.column_stack([feature, feature**2 - 1, feature**3 - 3 * feature])
-    return features, 1 + 0.6 * np.expm1(-strength * shape * scatter)
+    return features, 1 - DEPTH * np.log1p(strength * shape * scatter)
 
 
 @pytest.mark.parametrize("coherent", [True, False])

@@ -67,8 +67,11 @@ def test_its_errors_are_those_it_states(fitted):
         wide = unattenuated(fitted, X)
         pull = (wide.flux - truth.flux) * np.sqrt(wide.ivar)
         assert_allclose(np.std(pull[:, 2:5]), 1, atol=0.06)
-        # scatter follows the lines' strength, and a few that are wide are weaker
-        assert (wide.ivar <= translate(fitted, X).ivar * 1.01).all()
+        # scatter follows the lines' strength and the kind of star, and a few that are
+        # wide are weaker or more of the other kind
+        ratio = wide.ivar / translate(fitted, X).ivar
+        assert np.quantile(ratio, 0.99) < 1.01
+        assert ratio.max() < 1.06
 
 
 def test_what_has_no_information_stays_at_the_mean(fitted):
