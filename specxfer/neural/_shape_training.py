@@ -18,7 +18,7 @@ from specxfer.neural._schedule import Schedule
 from specxfer.neural._shape import Shape
 from specxfer.neural._training import train
 
-__all__ = ["ShapeTraining"]
+__all__ = ["ShapeTraining", "logarithmic_score"]
 
 CPU = torch.device("cpu")
 FIRST_WEIGHTS = 7  # key of the random numbers of initial weights
@@ -108,8 +108,7 @@ class ShapeTraining:
             if gain.mean() > max(best, error):
                 kept, best = found, gain.mean()
         if kept.trained:
-            judged = self.information[judges], self.conditions[judges]
-            kept = kept.widened(*judged, SCORED, self.seed)
+            kept = self._widened(kept, judges)
         history = {k: np.concatenate([h[k] for h in histories]) for k in histories[0]}
         history["score_gain"], history["score_gain_error"] = np.array(gains).T
         return kept, history
@@ -139,30 +138,50 @@ class ShapeTraining:
             draws[rows] = posterior_draws(slopes, some, N_DRAWS, STEPS, rng)
         return draws
 
-    def _trained(self, draws, judges, state, number):
-        settings, folder = self.settings, self.settings.checkpoint_dir
+    def _widened(self, shape, judges):
+        """With the spread that stars left out call for."""
+        judged = self.information[judges], self.conditions[judges]
+        return shape.widened(*judged, SCORED, self.seed)
+
+    def _network(self, state=None):
+        """A new network, or that of the last round."""
         with OwnRandomness(self.seed, CPU) as own:
             own.reseed(FIRST_WEIGHTS)
-            d, m = self.shape.n_leading, self.shape.n_conditions
-            network = Denoiser(d, m, settings.shape_width)
+            network = self._new_network()
         if state is not None:
             network.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
-        batches = Batches(
+        return network.to(self.device)
+
+    def _new_network(self):
+        shape = self.shape
+        width = self.settings.shape_width
+        return Denoiser(shape.n_leading, shape.n_conditions, width)
+
+    def _batches(self, draws, judges, number):
+        """Of the stars that are learnt from."""
+        return Batches(
             self.conditions,
             None,
             mean_in=np.zeros(self.conditions.shape[1]),
             rows=~judges,
             inputs={"draws": draws},
             targets={"weight": self.weight},
-            batch_size=int(np.clip(len(judges) // BATCHES, *BATCH)),
+            batch_size=self._batch_size,
             random_state=self.seed + number,
             device=self.device,
         )
+
+    @property
+    def _batch_size(self):
+        return int(np.clip(len(self.stars) // BATCHES, *BATCH))
+
+    def _trained(self, draws, judges, state, number):
+        settings, folder = self.settings, self.settings.checkpoint_dir
         with one_thread(True):
             return train(
-                network.to(self.device),
+                self._network(state),
                 DenoisingError(),
-                batches,
+                self._batches(draws, judges, number),
                 settings=Schedule(
                     max_epochs=settings.shape_epochs,
                     learning_rate=settings.shape_rate,
@@ -206,11 +225,7 @@ class ShapeTraining:
         return judged
 
     def _scores(self, shape, judges):
-        """Logarithmic score of the noisy latents of each star left out, (n,).
-
-        Summed over latents, each by itself, of which draws are blurred by its noise, or
-        by `KERNEL` and the observed latent as well where it has less.
-        """
+        """Logarithmic score of the noisy latents of each star left out, (n,)."""
         information, told = self.information[judges], self.conditions[judges]
         n, d = information.eta.shape
         rng = np.random.default_rng([self.seed, self.settings.n_rounds])
@@ -219,7 +234,30 @@ class ShapeTraining:
         noise = np.linalg.inv(information.precision + LEAST * np.eye(d))
         seen = (noise @ information.eta[:, :, None])[:, :, 0]
         own = noise[:, range(d), range(d)]
-        variance = np.maximum(own, KERNEL**2)
-        seen += np.sqrt(variance - own) * more
-        square = (u - seen[:, None]) ** 2 / variance[:, None]
-        return (logsumexp(-square / 2, axis=1) - np.log(variance) / 2).sum(axis=1)
+        return logarithmic_score(u, seen, own, np.ones_like(own), more)
+
+
+def logarithmic_score(draws, seen, noise, usual, white):
+    """Of noisy numbers, each by itself, summed over those of a star, (n,).
+
+    Draws are blurred by the noise or, where it is less, by `KERNEL` of what is usual,
+    the observed numbers with them.
+
+    Parameters
+    ----------
+    draws : ndarray of shape (n, n_draws, d)
+        Without noise.
+    seen : ndarray of shape (n, d)
+    noise, usual : ndarray of shape (n, d)
+        Variance of the noise, and of the numbers without it.
+    white : ndarray of shape (n, d)
+        N(0, 1).
+
+    Returns
+    -------
+    ndarray of shape (n,)
+    """
+    variance = np.maximum(noise, KERNEL**2 * usual)
+    seen = seen + np.sqrt(variance - noise) * white
+    square = (draws - seen[:, None]) ** 2 / variance[:, None]
+    return (logsumexp(-square / 2, axis=1) - np.log(variance) / 2).sum(axis=1)
