@@ -12,6 +12,8 @@ from specxfer.linear._scatter import ScatterSums, relative, shared_in_lines
 
 FACTOR_STARS = 3000  # that shared residuals are looked for in
 FACTOR_PASSES = 4
+REST_ROUNDS = 10  # to find what factors leave: it settles by a factor of some 5 a round
+LEAST_REST = 0.01
 FEW = 20  # stars per feature, up to which a star's leverage is worked out in full
 
 
@@ -186,9 +188,10 @@ class SharedResiduals:
 
         Residuals over their standard deviation have unit variance; a direction stands
         out where its eigenvalue exceeds the edge (1 + √γ)² of pure noise, γ = pixels
-        per star, and its true excess θ solves ℓ = (1 + θ)(1 + γ/θ) (Baik & Silverstein
-        2006, J. Multivar. Anal. 97, 1382); it is scaled by how far the observed
-        direction is the true one. The factors never claim more than a pixel's scatter.
+        per star, and its true excess θ solves ℓ = (ν + θ)(1 + γν/θ) (Baik & Silverstein
+        2006, J. Multivar. Anal. 97, 1382), with ν the variance along it of what the
+        factors leave; it is scaled by how far the observed direction is the true one.
+        The factors never claim more than a pixel's scatter.
 
         Parameters
         ----------
@@ -225,13 +228,11 @@ class SharedResiduals:
         values = values[::-1][:max_factors]
         gamma = np.count_nonzero(scatter > 0) / n
         out = values > (1 + np.sqrt(gamma)) ** 2
-        b = values[out] - 1 - gamma
-        theta = (b + np.sqrt(np.maximum(b**2 - 4 * gamma, 0))) / 2
-        overlap = (1 - gamma / theta**2) / (1 + gamma / theta)
-        strength = np.sqrt(theta * np.maximum(overlap, 0))
+        directions = directions[:, :max_factors].T[out]
+        strength = _strength(values[out], directions, gamma)
         mean_weight = relative(mean_weight / self._star_weight.sum(), scatter)
         mean_weight = np.maximum(mean_weight, np.finfo(float).tiny)
-        factors = strength[:, None] * directions[:, :max_factors].T[out]
+        factors = strength[:, None] * directions
         factors = np.where(scatter > 0, factors / np.sqrt(mean_weight), 0)
         claimed = (factors**2).sum(axis=0)
         excess = np.divide(scatter, claimed, out=np.ones(p), where=claimed > scatter)
@@ -293,3 +294,31 @@ class SharedResiduals:
         known = np.concatenate([factors, noise]) * weight
         known = shared_in_lines(known, lines) * total
         return float(np.clip((seen - known * expected / usual) / expected, 0, 1))
+
+
+def _strength(values, directions, gamma):
+    """Of factors of residuals of unit variance, from eigenvalues and directions.
+
+    What the factors leave of a pixel has the rest of the unit variance. That is nearly
+    all in most pixels, but little in those of a line whose scatter exceeds the noise:
+    were it taken to be 1 there, too much would be taken off an eigenvalue.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_factors,)
+    directions : ndarray of shape (n_factors, n_pixels)
+    gamma : float
+        Pixels per star.
+
+    Returns
+    -------
+    ndarray of shape (n_factors,)
+    """
+    square, rest = directions**2, np.ones(len(values))
+    for _ in range(REST_ROUNDS):
+        b = values / rest - 1 - gamma
+        theta = (b + np.sqrt(np.maximum(b**2 - 4 * gamma, 0))) / 2
+        overlap = (1 - gamma / theta**2) / (1 + gamma / theta)
+        strength = rest * theta * np.maximum(overlap, 0)
+        rest = square @ np.clip(1 - strength @ square, LEAST_REST, 1)
+    return np.sqrt(strength)
