@@ -93,9 +93,9 @@ class DiffusionTranslator(ComponentTranslator):
     shape_history_ : dict of str to ndarray
         Of the epochs of all rounds: "round", "train_loss", "valid_loss" and, of
         Gaussian draws, "gaussian_loss"; of the rounds "score_gain", by how much
-        the logarithmic score of the noisy latents of stars left out (in pixel space: of
-        the sums of pixels that their targets tell most of) is better than that of
-        Gaussian draws, a star, and "score_gain_error".
+        the logarithmic score of the noisy latents of the stars that judge (in pixel
+        space: of the sums of pixels that their targets tell most of) is better than
+        that of Gaussian draws, a star, and "score_gain_error"; "round_chosen", from 1.
     shape_trained_ : bool
         Whether the diffusion proved better than Gaussian draws, and is used.
     base_, share_, history_, best_epoch_, stopped_, number_format_
@@ -122,8 +122,9 @@ class DiffusionTranslator(ComponentTranslator):
     and poor source spectra are alike as far as Gaussians can be; their joint covariance
     is then found by expectation and maximisation. Those that the targets tell most of
     follow the diffusion, in the formulation of Karras et al. 2022 (NeurIPS 35).
-    Before training it is the Gaussian, and if stars left out do not prove it
-    better it stays that.
+    Before training it is the Gaussian. A fifth of the stars are left out: half of them
+    choose epoch and round, and if the others do not find that choice better by two
+    standard errors, it stays the Gaussian.
 
     The noise of the targets is taken out by expectation and maximisation (Rozet et al.
     2024, NeurIPS 37): the diffusion learns from draws of what each star's latents may

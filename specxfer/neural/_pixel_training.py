@@ -80,21 +80,21 @@ class PixelTraining(ShapeTraining):
                 draws[rows] = pixel_draws(of_star, told, N_DRAWS, rng)
         return draws
 
-    def _batches(self, draws, judges, number):
+    def _batches(self, draws, learnt, number):
         return NoisyPixels(
             self.conditions,
             draws,
             self.information.errors,
             self.weight,
-            np.flatnonzero(~judges),
+            np.flatnonzero(learnt),
             self._batch_size,
             self.seed + number,
             self.device,
         )
 
-    def _monitor(self, draws, judges):
-        """Loss of an epoch on stars left out, and what it is of Gaussian errors."""
-        rows = np.flatnonzero(judges)[:MONITORED]
+    def _monitor(self, draws, choosing):
+        """Loss of an epoch on stars that choose, and what it is of Gaussian errors."""
+        rows = np.flatnonzero(choosing)[:MONITORED]
         rng = np.random.default_rng([self.seed, MONITORED])
         errors, error = self.information.errors[rows], DenoisingError()
         size = len(rows), len(JUDGED_AT), errors.n_white
@@ -118,9 +118,9 @@ class PixelTraining(ShapeTraining):
 
         return judged
 
-    def _scores(self, shape, judges):
+    def _scores(self, shape, left_out):
         """Logarithmic score of what the targets of stars left out tell, (n,)."""
-        rows = np.flatnonzero(judges)
+        rows = np.flatnonzero(left_out)
         rng = np.random.default_rng([self.seed, self.settings.n_rounds])
         found, scores = self._found(shape.state), []
         for start in range(0, len(rows), STARS):
@@ -143,8 +143,8 @@ class PixelTraining(ShapeTraining):
             scores.append(logarithmic_score(heard, told.seen, noise, usual, white))
         return np.concatenate(scores)
 
-    def _widened(self, shape, judges):
-        judged = self.information[judges], self.conditions[judges]
+    def _widened(self, shape, left_out):
+        judged = self.information[left_out], self.conditions[left_out]
         return shape.widened(*judged, SCORED, self.seed)
 
 

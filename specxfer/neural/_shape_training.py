@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 from specxfer.networks import Denoiser, DenoisingError
 from specxfer.neural._batches import Batches
 from specxfer.neural._denoiser_arrays import DenoiserArrays
+from specxfer.neural._judges import Judges
 from specxfer.neural._latents import Information
 from specxfer.neural._member_training import one_thread
 from specxfer.neural._posterior import posterior_draws
@@ -28,7 +29,6 @@ STARS = 1024  # drawn for together
 SCORED = 128  # draws by which a round is judged
 KERNEL = 0.15  # blur of latents that are better known than that
 LEAST = 1e-6  # information on a latent, beside the prior's 1
-PARTS = 5  # one of which judges
 JUDGED_AT = np.arctan(np.exp(np.linspace(-2.5, 2.5, 8)))  # noise levels
 DECAY = 0.01
 BATCHES = 64  # an epoch, unless they would be too small or large
@@ -60,10 +60,11 @@ class ShapeTraining:
     By expectation and maximisation (Rozet et al. 2024, NeurIPS 37, arXiv:2405.13712):
     draws of what each star's latents may be, given its noisy target and what has been
     learnt so far, and a diffusion learnt from these draws, in turn. It begins with
-    Gaussian latents. A fifth of the stars are left out; of the rounds that is kept
-    which foretells their noisy latents best, each by itself, by the logarithmic score,
-    a proper one (Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102, 359), and none if
-    none beats the Gaussian by more than its standard error.
+    Gaussian latents. A fifth of the stars are left out. Half of them choose: of the
+    epochs by the loss, of the rounds by how well the noisy latents are foretold, each
+    by itself, by the logarithmic score, a proper one (Gneiting & Raftery 2007, J. Am.
+    Stat. Assoc. 102, 359). The other half judge what was chosen: unless it beats the
+    Gaussian by two standard errors, the Gaussian is kept.
     """
 
     settings: object
@@ -83,16 +84,15 @@ class ShapeTraining:
         shape : Shape
         history : dict of str to ndarray
             Of the epochs of all rounds: "round", "train_loss", "valid_loss",
-            "gaussian_loss", "seconds"; and of the rounds: "score_gain",
-            "score_gain_error".
+            "gaussian_loss", "seconds"; of the rounds: "score_gain",
+            "score_gain_error"; and "round_chosen".
         """
-        judges = self._judges()
-        kept, histories, gains = self.shape, [], []
-        best, state = 0.0, None
+        judges = Judges.of(self.stars, self.seed)
         rounds, d = self.settings.n_rounds, self.shape.n_leading
-        if not (rounds and d and judges.any()):
-            return kept, {}
-        before = self._scores(self.shape, judges)
+        if not (rounds and d and judges.can_judge):
+            return self.shape, {}
+        found, histories, gains, state = [], [], [], None
+        before = self._scores(self.shape, judges.left_out)
         for number in range(rounds):
             draws = self._draws(state, number)
             trained = self._trained(draws, judges, state, number)
@@ -101,24 +101,17 @@ class ShapeTraining:
                 trained.history
                 | {"round": np.full(len(trained.history["epoch"]), number + 1)}
             )
-            found = replace(self.shape, state=state)
-            gain = self._scores(found, judges) - before
-            error = gain.std() / np.sqrt(len(gain))
-            gains.append((gain.mean(), error))
-            if gain.mean() > max(best, error):
-                kept, best = found, gain.mean()
+            found.append(replace(self.shape, state=state))
+            gains.append(self._scores(found[-1], judges.left_out) - before)
+        best = judges.best(gains)
+        kept = found[best] if judges.prove(gains[best]) else self.shape
         if kept.trained:
-            kept = self._widened(kept, judges)
+            kept = self._widened(kept, judges.left_out)
         history = {k: np.concatenate([h[k] for h in histories]) for k in histories[0]}
-        history["score_gain"], history["score_gain_error"] = np.array(gains).T
+        judged = np.array([judges.gain(g, judges.judging) for g in gains])
+        history["score_gain"], history["score_gain_error"] = judged.T
+        history["round_chosen"] = np.array([best + 1])
         return kept, history
-
-    def _judges(self):
-        """Stars that are left out, as a mask of rows."""
-        names = np.unique(self.stars)
-        rng = np.random.default_rng(self.seed)
-        chosen = rng.permutation(names)[: len(names) // PARTS]
-        return np.isin(self.stars, chosen)
 
     def _draws(self, state, number):
         """What latents may be, (n, N_DRAWS, d), by the last round."""
@@ -138,9 +131,9 @@ class ShapeTraining:
             draws[rows] = posterior_draws(slopes, some, N_DRAWS, STEPS, rng)
         return draws
 
-    def _widened(self, shape, judges):
+    def _widened(self, shape, left_out):
         """With the spread that stars left out call for."""
-        judged = self.information[judges], self.conditions[judges]
+        judged = self.information[left_out], self.conditions[left_out]
         return shape.widened(*judged, SCORED, self.seed)
 
     def _network(self, state=None):
@@ -157,13 +150,13 @@ class ShapeTraining:
         width = self.settings.shape_width
         return Denoiser(shape.n_leading, shape.n_conditions, width)
 
-    def _batches(self, draws, judges, number):
+    def _batches(self, draws, learnt, number):
         """Of the stars that are learnt from."""
         return Batches(
             self.conditions,
             None,
             mean_in=np.zeros(self.conditions.shape[1]),
-            rows=~judges,
+            rows=learnt,
             inputs={"draws": draws},
             targets={"weight": self.weight},
             batch_size=self._batch_size,
@@ -181,7 +174,7 @@ class ShapeTraining:
             return train(
                 self._network(state),
                 DenoisingError(),
-                self._batches(draws, judges, number),
+                self._batches(draws, ~judges.left_out, number),
                 settings=Schedule(
                     max_epochs=settings.shape_epochs,
                     learning_rate=settings.shape_rate,
@@ -195,14 +188,14 @@ class ShapeTraining:
                     None if folder is None else Path(folder) / f"shape-{number + 1}"
                 ),
                 device=self.device,
-                monitor=self._monitor(draws, judges),
+                monitor=self._monitor(draws, judges.choosing),
             )
 
-    def _monitor(self, draws, judges):
-        """Loss of an epoch on stars left out, and what it is of Gaussian latents."""
-        told = torch.tensor(self.conditions[judges], device=self.device)
-        latents = torch.tensor(draws[judges], device=self.device)
-        weight = torch.tensor(self.weight[judges], device=self.device)
+    def _monitor(self, draws, choosing):
+        """Loss of an epoch on stars that choose, and what it is of Gaussian latents."""
+        told = torch.tensor(self.conditions[choosing], device=self.device)
+        latents = torch.tensor(draws[choosing], device=self.device)
+        weight = torch.tensor(self.weight[choosing], device=self.device)
         generator = torch.Generator().manual_seed(self.seed % 2**63)
         n, _, d = latents.shape
         noise = torch.randn(len(JUDGED_AT), n, d, generator=generator)
@@ -224,9 +217,9 @@ class ShapeTraining:
 
         return judged
 
-    def _scores(self, shape, judges):
+    def _scores(self, shape, left_out):
         """Logarithmic score of the noisy latents of each star left out, (n,)."""
-        information, told = self.information[judges], self.conditions[judges]
+        information, told = self.information[left_out], self.conditions[left_out]
         n, d = information.eta.shape
         rng = np.random.default_rng([self.seed, self.settings.n_rounds])
         white, more = rng.standard_normal((n, SCORED, d)), rng.standard_normal((n, d))

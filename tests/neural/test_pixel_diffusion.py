@@ -132,8 +132,8 @@ def test_in_a_window_and_the_same_bits_again(rng):
 
 
 def test_at_other_resolving_powers(rng, monkeypatch):
-    def proved(self, shape, judges):
-        return np.full(judges.sum(), float(shape.trained))
+    def proved(self, shape, left_out):
+        return np.full(left_out.sum(), float(shape.trained))
 
     monkeypatch.setattr(PixelTraining, "_scores", proved)
     X, Y, _ = world(rng, 150)
