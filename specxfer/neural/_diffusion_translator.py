@@ -122,8 +122,8 @@ class DiffusionTranslator(ComponentTranslator):
     and poor source spectra are alike as far as Gaussians can be; their joint covariance
     is then found by expectation and maximisation. Those that the targets tell most of
     follow the diffusion, in the formulation of Karras et al. 2022 (NeurIPS 35).
-    Before training it is the Gaussian. A fifth of the stars are left out: half of them
-    choose epoch and round, and if the others do not find that choice better by two
+    Before training it is the Gaussian. A fifth of the stars are left out: a third of
+    them choose epoch and round, and if the others do not find that choice better by two
     standard errors, it stays the Gaussian.
 
     The noise of the targets is taken out by expectation and maximisation (Rozet et al.

@@ -9,12 +9,13 @@ from scipy.stats import t as student
 __all__ = ["Judges"]
 
 PARTS = 5  # one of which is left out
+CHOOSING = 3  # of these one in so many choose, as a test needs the more stars
 SURE = ndtr(2)  # of a one-sided test: two standard errors, where stars are many
 
 
 @dataclass(frozen=True)
 class Judges:
-    """Stars that nothing is learnt from, in halves that do not mix.
+    """Stars that nothing is learnt from, in two groups that do not mix.
 
     The best of many epochs and rounds is partly the luckiest on the stars it was chosen
     by, so these say too much of it. Those that judge have had no say in the choice.
@@ -24,7 +25,7 @@ class Judges:
     stars : ndarray of int of shape (n,)
         The star of each row.
     choosing, judging : ndarray of bool of shape (n,)
-        Rows of the one half and of the other; none of a star is in both.
+        Rows of the one group and of the other; none of a star is in both.
     """
 
     stars: np.ndarray
@@ -33,7 +34,7 @@ class Judges:
 
     @classmethod
     def of(cls, stars, seed):
-        """A fifth of the stars, half of it to choose.
+        """A fifth of the stars, a third of it to choose.
 
         Parameters
         ----------
@@ -46,12 +47,12 @@ class Judges:
         """
         names = np.unique(stars)
         chosen = np.random.default_rng(seed).permutation(names)[: len(names) // PARTS]
-        halves = np.array_split(chosen, 2)
-        return cls(stars, *(np.isin(stars, half) for half in halves))
+        groups = np.split(chosen, [-(-len(chosen) // CHOOSING)])
+        return cls(stars, *(np.isin(stars, group) for group in groups))
 
     @property
     def left_out(self):
-        """Rows of both halves."""
+        """Rows of both groups."""
         return self.choosing | self.judging
 
     @property

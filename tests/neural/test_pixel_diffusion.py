@@ -25,13 +25,13 @@ PIXEL = latent.QUICK | {
     "lines": LINES,
     "shape_rate": 5e-3,
 }
-N = 400
+N = 500
 
 
 @pytest.fixture(scope="module")
 def fitted():
     X, Y, truth = world(np.random.default_rng(1), N + 60, masked=0.02)
-    settings = PIXEL | {"shape_epochs": 9, "shape_width": 32}
+    settings = PIXEL | {"shape_epochs": 16, "shape_width": 12}
     model = DiffusionTranslator(**settings).fit(X[:N], Y[:N])
     return model, X[N:], Y[N:], truth[N:]
 
@@ -44,9 +44,10 @@ test_draws_do_not_depend_on_company = latent.test_draws_do_not_depend_on_company
 
 def test_draws_lean_to_where_the_truth_does(fitted):
     """A quarter of the stars have strong lines: what is drawn is no Gaussian."""
-    model, X, _, truth = fitted
+    model, X, _, _ = fitted
     assert model.shape_trained_
-    draws, true = depth(model.sample(X, 40, random_state=0)), depth(truth)
+    many = world(np.random.default_rng(2), 4000)[2]  # of 60, strong lines vary by 20%
+    draws, true = depth(model.sample(X, 40, random_state=0)), depth(many)
     np.testing.assert_allclose(draws.std(), true.std(), rtol=0.25)
     assert np.mean((draws / draws.std()) ** 3) > 0.25  # a Gaussian has 0
 
@@ -63,15 +64,16 @@ def test_spread_does_not_contain_the_noise(fitted):
 
 def test_moments_are_those_of_the_draws(fitted):
     model, X, _, _ = fitted
-    flux, std = model.predict(X[:10], return_std=True)
-    np.testing.assert_array_equal(flux, model.predict(X[:10]))
-    draws = model.sample(X[:10], 500, random_state=0)
+    X = X[:5]
+    flux, std = model.predict(X, return_std=True)
+    np.testing.assert_array_equal(flux, model.predict(X))
+    draws = model.sample(X, 1000, random_state=0)
     assert np.abs(draws.mean(axis=0) - flux).max() < 0.15 * std.max()
     np.testing.assert_allclose(draws.std(axis=0), std, rtol=0.25)
     np.testing.assert_allclose(draws.std(axis=0).mean(), std.mean(), rtol=0.05)
     widths = np.zeros((Q, 1))
     widths[np.r_[ONE, OTHER]] = 1  # of both lines, which vary together
-    stated = model._covariance_block(X[:10]).functional_variance(widths)
+    stated = model._covariance_block(X).functional_variance(widths)
     drawn = (draws @ widths).var(axis=0)
     np.testing.assert_allclose(drawn.mean(), stated.mean(), rtol=0.1)
 
@@ -107,7 +109,7 @@ def test_kept_on_disk_it_draws_the_same_bits(fitted, tmp_path):
 def test_too_many_pixels_are_refused(rng):
     X, Y, _ = world(rng, 100)
     with pytest.raises(ValueError, match="more than memory=1000 bytes"):
-        DiffusionTranslator(**PIXEL | {"memory": 1000}).fit(X, Y)
+        DiffusionTranslator(**PIXEL | {"max_epochs": 1, "memory": 1000}).fit(X, Y)
 
 
 def test_a_diffusion_that_proves_nothing_is_not_used(rng):
@@ -123,7 +125,7 @@ def test_a_diffusion_that_proves_nothing_is_not_used(rng):
 
 def test_in_a_window_and_the_same_bits_again(rng):
     X, Y, _ = world(rng, 100)
-    settings = PIXEL | {"max_epochs": 2, "shape_epochs": 2}
+    settings = PIXEL | {"max_epochs": 2, "shape_epochs": 1}
     window = TargetWindow(DiffusionTranslator(**settings), windows=LINES)
     first, second = (window.fit(X, Y).sample(X[:3], 4, 0) for _ in range(2))
     inside = np.isin(np.arange(Q), np.r_[ONE, OTHER])

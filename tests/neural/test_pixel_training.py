@@ -32,20 +32,21 @@ def foretold(n):
 
 def training(rng, strength, noise=NOISE, **settings):
     """Of stars whose line is `strength` times the one foretold."""
-    flux = strength[:, None] * LINE + 0.2 * SIZE * rng.standard_normal((N, P))
-    flux += noise * rng.standard_normal((N, P))
-    ivar = np.full((N, P), noise**-2.0)
-    hidden = rng.random((N, P)) < 0.1
+    n, size = len(strength), (len(strength), P)
+    flux = strength[:, None] * LINE + 0.2 * SIZE * rng.standard_normal(size)
+    flux += noise * rng.standard_normal(size)
+    ivar = np.full(size, noise**-2.0)
+    hidden = rng.random(size) < 0.1
     flux[hidden], ivar[hidden] = np.nan, 0
-    told = Told.of(PixelErrors.of(foretold(N)), ivar, flux)
-    conditions = rng.standard_normal((N, 2)).astype("f4")
+    told = Told.of(PixelErrors.of(foretold(n)), ivar, flux)
+    conditions = rng.standard_normal((n, 2)).astype("f4")
     return PixelTraining(
         SimpleNamespace(**SETTINGS | settings),
         PixelShape(np.arange(P), 2),
         told,
         conditions,
-        np.arange(N),
-        np.ones(N),
+        np.arange(n),
+        np.ones(n),
         torch.device("cpu"),
         0,
     )
@@ -61,7 +62,7 @@ def drawn(learning, shape, rng):
 
 def test_draws_have_the_covariance_behind_the_noise(rng):
     """Foretold were lines of 0.6 times the strength they vary by."""
-    learning = training(rng, rng.standard_normal(N) / 0.6)
+    learning = training(rng, rng.standard_normal(500) / 0.6, shape_epochs=8)
     shape, history = learning.train()
     assert shape.trained
     assert (history["score_gain"] > 0).all()
