@@ -87,8 +87,8 @@ def test_what_was_foretold_right_is_not_made_worse(rng):
 
 def test_two_kinds_of_star_seen_through_noise_are_two(rng):
     """Lines are weak or strong, in one star in four."""
-    strength = np.where(rng.random(N) < 0.25, 1.71, -0.57)
-    strength += 0.15 * rng.standard_normal(N)
+    strength = np.where(rng.random(500) < 0.25, 1.71, -0.57)
+    strength += 0.15 * rng.standard_normal(500)
     learning = training(rng, strength, noise=0.008, n_rounds=1, shape_epochs=32)
     shape, _ = learning.train()
     draws = drawn(learning, shape, rng) @ LINE / (LINE @ LINE)
