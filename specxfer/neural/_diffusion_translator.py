@@ -123,7 +123,7 @@ class DiffusionTranslator(ComponentTranslator):
     is then found by expectation and maximisation. Those that the targets tell most of
     follow the diffusion, in the formulation of Karras et al. 2022 (NeurIPS 35).
     Before training it is the Gaussian. A fifth of the stars are left out: a third of
-    them choose epoch and round, and if the others do not find that choice better by two
+    them choose a round, and if the others do not find that choice better by two
     standard errors, it stays the Gaussian.
 
     The noise of the targets is taken out by expectation and maximisation (Rozet et al.

@@ -17,7 +17,7 @@ SURE = ndtr(2)  # of a one-sided test: two standard errors, where stars are many
 class Judges:
     """Stars that nothing is learnt from, in two groups that do not mix.
 
-    The best of many epochs and rounds is partly the luckiest on the stars it was chosen
+    The best of several rounds is partly the luckiest on the stars it was chosen
     by, so these say too much of it. Those that judge have had no say in the choice.
 
     Parameters

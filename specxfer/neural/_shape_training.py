@@ -60,11 +60,13 @@ class ShapeTraining:
     By expectation and maximisation (Rozet et al. 2024, NeurIPS 37, arXiv:2405.13712):
     draws of what each star's latents may be, given its noisy target and what has been
     learnt so far, and a diffusion learnt from these draws, in turn. It begins with
-    Gaussian latents. A fifth of the stars are left out. A third of them choose: of
-    the epochs by the loss, of the rounds by how well the noisy latents are foretold,
-    each by itself, by the logarithmic score, a proper one (Gneiting & Raftery 2007, J.
-    Am. Stat. Assoc. 102, 359). The others judge what was chosen: unless it beats the
-    Gaussian by two standard errors, the Gaussian is kept.
+    Gaussian latents. A fifth of the stars are left out. A third of them choose
+    a round, by how well their noisy latents are foretold, each by itself, by the
+    logarithmic score, a proper one (Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102,
+    359). The others judge what was chosen: unless it beats the Gaussian by two standard
+    errors, the Gaussian is kept. A round's loss is on draws that it learns from, and
+    lowest at once in a first round, whose draws are nearly Gaussian: so its last epoch
+    is kept, not its best.
     """
 
     settings: object
@@ -180,6 +182,7 @@ class ShapeTraining:
                     learning_rate=settings.shape_rate,
                     weight_decay=DECAY,
                     patience=None,
+                    keep="last",  # the loss is on draws of the round before
                     watch="valid_loss",
                 ),
                 random_state=self.seed + number,
