@@ -72,7 +72,7 @@ def depth(flux):
 @pytest.fixture(scope="module")
 def fitted():
     X, Y, truth = world(np.random.default_rng(1), 900, masked=0.02)
-    settings = QUICK | {"n_rounds": 2, "shape_epochs": 25, "shape_width": 32}
+    settings = QUICK | {"n_rounds": 3, "shape_epochs": 25, "shape_width": 32}
     model = DiffusionTranslator(**settings, lines=LINES, shape_rate=5e-3)
     return model.fit(X[:700], Y[:700]), X[700:], Y[700:], truth[700:]
 
