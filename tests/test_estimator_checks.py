@@ -41,6 +41,9 @@ def _global_random_state_untouched():
             4, n_components=5, width=8, max_epochs=3, space_epochs=2, device="cpu"
         ),
         DiffusionTranslator(n_components=5, width=8, max_epochs=2, device="cpu"),
+        DiffusionTranslator(
+            space="pixel", n_components=5, width=8, max_epochs=2, device="cpu"
+        ),
     ],
     expected_failed_checks=exceptions,
 )

@@ -20,6 +20,7 @@ from specxfer.networks._quadratic_error import QuadraticError
 from specxfer.networks._score_encoder import ScoreEncoder
 from specxfer.networks._spectrum_encoder import SpectrumEncoder
 from specxfer.networks._translation import Translation
+from specxfer.networks._unet import UNet
 from specxfer.networks._weighted_basis import weighted_basis
 from specxfer.networks._weighted_squared_error import WeightedSquaredError
 
@@ -39,6 +40,7 @@ __all__ = [
     "ScoreEncoder",
     "SpectrumEncoder",
     "Translation",
+    "UNet",
     "WeightedSquaredError",
     "weighted_basis",
 ]

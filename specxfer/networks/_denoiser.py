@@ -12,7 +12,48 @@ CENTRE, SPREAD = -0.4, 1.4  # of ln σ in training
 BLIND = 0.1  # of the stars σ is infinite: what is learnt is the mean
 
 
-class Denoiser(nn.Module):
+class Preconditioned(nn.Module):
+    """What any denoiser is made of, given its F: ``found(x, angle, conditions)``."""
+
+    def denoised(self, z, sigma, conditions):
+        """D.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, d)
+        sigma : Tensor of shape (n,)
+        conditions : Tensor of shape (n, n_conditions)
+
+        Returns
+        -------
+        Tensor of shape (n, d)
+        """
+        angle = torch.arctan(sigma)[:, None]
+        x = torch.cos(angle) * z
+        return torch.cos(angle) * x + torch.sin(angle) * self.found(
+            x, angle, conditions
+        )
+
+    def compared(self, conditions, latents, noise, angle):
+        """F of noisy latents, and what it should be.
+
+        Parameters
+        ----------
+        conditions : Tensor of shape (n, n_conditions)
+        latents, noise : Tensor of shape (n, d)
+        angle : Tensor of shape (n, 1)
+
+        Returns
+        -------
+        dict
+            "found" and "wanted", (n, d).
+        """
+        sine, cosine = torch.sin(angle), torch.cos(angle)
+        found = self.found(cosine * latents + sine * noise, angle, conditions)
+        return {"found": found, "wanted": sine * latents - cosine * noise}
+
+
+class Denoiser(Preconditioned):
     """The mean of latents u behind ``z = u + σ ε``, for any σ, given conditions h.
 
     Of latents with unit variance ``D(z, σ, h) = c_skip z + c_out F(c_in z, σ, h)`` with
@@ -56,25 +97,6 @@ class Denoiser(nn.Module):
         for layer in (*self.known, *self.down, self.outer):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-
-    def denoised(self, z, sigma, conditions):
-        """D.
-
-        Parameters
-        ----------
-        z : Tensor of shape (n, n_latents)
-        sigma : Tensor of shape (n,)
-        conditions : Tensor of shape (n, n_conditions)
-
-        Returns
-        -------
-        Tensor of shape (n, n_latents)
-        """
-        angle = torch.arctan(sigma)[:, None]
-        x = torch.cos(angle) * z
-        return torch.cos(angle) * x + torch.sin(angle) * self.found(
-            x, angle, conditions
-        )
 
     def found(self, x, angle, conditions):
         """F.
@@ -126,24 +148,6 @@ class Denoiser(nn.Module):
         blind = torch.rand(n, 1, device=draws.device) < BLIND
         angle = torch.where(blind, torch.pi / 2, angle)
         return self.compared(flux, some, noise, angle)
-
-    def compared(self, conditions, latents, noise, angle):
-        """F of noisy latents, and what it should be.
-
-        Parameters
-        ----------
-        conditions : Tensor of shape (n, n_conditions)
-        latents, noise : Tensor of shape (n, n_latents)
-        angle : Tensor of shape (n, 1)
-
-        Returns
-        -------
-        dict
-            "found" and "wanted", (n, n_latents).
-        """
-        sine, cosine = torch.sin(angle), torch.cos(angle)
-        found = self.found(cosine * latents + sine * noise, angle, conditions)
-        return {"found": found, "wanted": sine * latents - cosine * noise}
 
 
 class DenoisingError(nn.Module):

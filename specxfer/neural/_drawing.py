@@ -38,6 +38,10 @@ class Drawing:
     whitening: Whitening
     conditions: np.ndarray
 
+    def mean(self):
+        """Mean flux of the draws, (n, n_pixels)."""
+        return self.moments()[0]
+
     def moments(self):
         """Mean flux of the draws, (n, n_pixels), and their covariance."""
         turn, gain = self.shape.turn, self.whitening.gain

@@ -36,6 +36,9 @@ class Schedule:
     watch : str or None, default=None
         Name of the monitored value that decides what is best, lower being better. By
         default it is the validation loss.
+    keep : {"best", "last"}, default="best"
+        Whose weights are kept: those of the best epoch, or of the last, where what is
+        watched says little of what is sought.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class Schedule:
     patience: int | None = 10
     min_delta: float = 0.0
     watch: str | None = None
+    keep: str = "best"
 
     def __post_init__(self):
         for name, rule, holds in (
@@ -80,6 +84,8 @@ class Schedule:
             value = getattr(self, name)
             if not holds(value):
                 raise ValueError(f"{name} is {value}; expected a number {rule}.")
+        if self.keep not in ("best", "last"):
+            raise ValueError(f"keep is {self.keep!r}; expected 'best' or 'last'.")
 
     def rate(self, step, n_steps):
         """The learning rate of a step.
@@ -112,7 +118,7 @@ class Schedule:
         Returns
         -------
         best : int
-            Index of the lowest.
+            Index of the lowest; of the last with ``keep="last"``.
         waited : int
             Epochs since the last one that was lower by more than `min_delta`.
         """
@@ -120,4 +126,6 @@ class Schedule:
         for i, value in enumerate(values):
             if value < reference - self.min_delta:
                 reference, since = value, i
-        return min(range(len(values)), key=values.__getitem__), len(values) - 1 - since
+        last = len(values) - 1
+        lowest = min(range(len(values)), key=values.__getitem__)
+        return last if self.keep == "last" else lowest, last - since

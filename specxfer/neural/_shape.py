@@ -8,9 +8,10 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from specxfer.neural._denoiser_arrays import DenoiserArrays
+from specxfer.neural._diffusion import Diffusion, spread_called_for
 from specxfer.neural._latents import Information, Latents
 from specxfer.neural._posterior import given_gaussian
-from specxfer.neural._samplers import HALF, log_density, solve
+from specxfer.neural._samplers import log_density
 
 __all__ = ["Shape"]
 
@@ -20,13 +21,11 @@ DENSITY_STEPS = 40
 STARS = 64  # whose points are moved together
 BLOCK = 512
 FAINT = 1e-8  # variance of a latent that is known as well as can be
-PRIOR = 500
-WIDENED = 0.5, 2.0  # square of the spread, at least and at most
 ENOUGH = 4000  # stars that are enough for a covariance
 
 
 @dataclass
-class Shape:
+class Shape(Diffusion):
     """What a diffusion makes of latents, some of which stay Gaussian.
 
     Latents are ``u = turn @ w``. The leading w, those that the training targets tell
@@ -55,6 +54,8 @@ class Shape:
     n_conditions: int
     state: dict | None = None
     spread: float = 1.0
+
+    arrays = DenoiserArrays
 
     @classmethod
     def of(cls, latents, information, weight, n_leading, n_conditions):
@@ -109,65 +110,6 @@ class Shape:
             found.precision[rows] = more @ vectors.transpose(0, 2, 1)
         return found
 
-    def conditions(self, features):
-        """What the denoiser is told of stars, (n, n_conditions)."""
-        return np.ascontiguousarray(features[:, : self.n_conditions], np.float32)
-
-    @cached_property
-    def network(self):
-        """The denoiser, to compute with."""
-        return DenoiserArrays.of(self.state)
-
-    @property
-    def trained(self):
-        """Whether the denoiser makes anything but Gaussian draws."""
-        return self.state is not None and self.network.trained
-
-    def __getstate__(self):
-        cached = "network", "_noise"
-        return {k: v for k, v in self.__dict__.items() if k not in cached}
-
-    def drawn(self, noise, conditions, n_steps, solver):
-        """Leading w from noise.
-
-        Parameters
-        ----------
-        noise : ndarray of shape (n, n_draws, d)
-            N(0, 1).
-        conditions : ndarray of shape (n, n_conditions)
-        n_steps : int
-        solver : str
-
-        Returns
-        -------
-        ndarray of shape (n, n_draws, d)
-        """
-        if not self.trained:
-            return noise
-        n, n_draws, d = noise.shape
-        out = np.empty(noise.shape, np.float32)
-        stars = max(1, 4 * STARS * STARS // n_draws)
-        for start in range(0, n, stars):
-            rows = slice(start, start + stars)
-            told = conditions[rows]
-
-            def found(x, angle, told=told):
-                return self.network(x, angle, told, n_draws)
-
-            x = noise[rows].reshape(-1, d).astype(np.float32)
-            out[rows] = solve(found, x, n_steps, solver).reshape(-1, n_draws, d)
-        if self.spread != 1:
-            mean = self.centre(conditions)[:, None]
-            out = mean + np.float32(self.spread) * (out - mean)
-        return out
-
-    def centre(self, conditions):
-        """What the denoiser makes of infinite noise: about the mean of w, (n, d)."""
-        x = np.zeros((len(conditions), self.n_leading), np.float32)
-        if not self.trained:
-            return x
-        return self.network(x, HALF, conditions)
-
     @cached_property
     def _noise(self):
         """Points of N(0, 1), with exactly its mean and covariance, (m, d)."""
@@ -217,12 +159,6 @@ class Shape:
         Returns
         -------
         Shape
-
-        Notes
-        -----
-        ``spread² = Σ g (r² − n) / Σ g v`` over stars and latents, with what is left r
-        of the mean, its noise n, the variance v of the draws and ``g = (v + n)⁻²``; as
-        if `PRIOR` more stars had been seen for which it is 1.
         """
         n, d = information.eta.shape
         noise = np.linalg.inv(information.precision + FAINT * np.eye(d))
@@ -230,11 +166,8 @@ class Shape:
         noise = noise[:, range(d), range(d)]
         white = np.random.default_rng(seed).standard_normal((n, n_draws, d))
         variance = self.drawn(white, conditions, STEPS, "heun").var(axis=1, dtype=float)
-        weight = 1 / (variance + noise) ** 2
-        square = (seen - self.centre(conditions)) ** 2 - noise
-        found = (weight * square).sum() / (weight * variance).sum()
-        found = (n * found + PRIOR) / (n + PRIOR)
-        return replace(self, spread=float(np.sqrt(np.clip(found, *WIDENED))))
+        square = (seen - self.centre(conditions)) ** 2
+        return replace(self, spread=spread_called_for(square, noise, variance))
 
     def log_density(self, information, conditions):
         """Log-density of the leading w that spectra show, (n,).

@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 from specxfer.networks import Denoiser, DenoisingError
 from specxfer.neural._batches import Batches
 from specxfer.neural._denoiser_arrays import DenoiserArrays
+from specxfer.neural._judges import Judges
 from specxfer.neural._latents import Information
 from specxfer.neural._member_training import one_thread
 from specxfer.neural._posterior import posterior_draws
@@ -18,7 +19,7 @@ from specxfer.neural._schedule import Schedule
 from specxfer.neural._shape import Shape
 from specxfer.neural._training import train
 
-__all__ = ["ShapeTraining"]
+__all__ = ["ShapeTraining", "logarithmic_score"]
 
 CPU = torch.device("cpu")
 FIRST_WEIGHTS = 7  # key of the random numbers of initial weights
@@ -28,7 +29,6 @@ STARS = 1024  # drawn for together
 SCORED = 128  # draws by which a round is judged
 KERNEL = 0.15  # blur of latents that are better known than that
 LEAST = 1e-6  # information on a latent, beside the prior's 1
-PARTS = 5  # one of which judges
 JUDGED_AT = np.arctan(np.exp(np.linspace(-2.5, 2.5, 8)))  # noise levels
 DECAY = 0.01
 BATCHES = 64  # an epoch, unless they would be too small or large
@@ -60,10 +60,13 @@ class ShapeTraining:
     By expectation and maximisation (Rozet et al. 2024, NeurIPS 37, arXiv:2405.13712):
     draws of what each star's latents may be, given its noisy target and what has been
     learnt so far, and a diffusion learnt from these draws, in turn. It begins with
-    Gaussian latents. A fifth of the stars are left out; of the rounds that is kept
-    which foretells their noisy latents best, each by itself, by the logarithmic score,
-    a proper one (Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102, 359), and none if
-    none beats the Gaussian by more than its standard error.
+    Gaussian latents. A fifth of the stars are left out. A third of them choose
+    a round, by how well their noisy latents are foretold, each by itself, by the
+    logarithmic score, a proper one (Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102,
+    359). The others judge what was chosen: unless it beats the Gaussian by two standard
+    errors, the Gaussian is kept. A round's loss is on draws that it learns from, and
+    lowest at once in a first round, whose draws are nearly Gaussian: so its last epoch
+    is kept, not its best.
     """
 
     settings: object
@@ -83,16 +86,15 @@ class ShapeTraining:
         shape : Shape
         history : dict of str to ndarray
             Of the epochs of all rounds: "round", "train_loss", "valid_loss",
-            "gaussian_loss", "seconds"; and of the rounds: "score_gain",
-            "score_gain_error".
+            "gaussian_loss", "seconds"; of the rounds: "score_gain",
+            "score_gain_error"; and "round_chosen".
         """
-        judges = self._judges()
-        kept, histories, gains = self.shape, [], []
-        best, state = 0.0, None
+        judges = Judges.of(self.stars, self.seed)
         rounds, d = self.settings.n_rounds, self.shape.n_leading
-        if not (rounds and d and judges.any()):
-            return kept, {}
-        before = self._scores(self.shape, judges)
+        if not (rounds and d and judges.can_judge):
+            return self.shape, {}
+        found, histories, gains, state = [], [], [], None
+        before = self._scores(self.shape, judges.left_out)
         for number in range(rounds):
             draws = self._draws(state, number)
             trained = self._trained(draws, judges, state, number)
@@ -101,25 +103,17 @@ class ShapeTraining:
                 trained.history
                 | {"round": np.full(len(trained.history["epoch"]), number + 1)}
             )
-            found = replace(self.shape, state=state)
-            gain = self._scores(found, judges) - before
-            error = gain.std() / np.sqrt(len(gain))
-            gains.append((gain.mean(), error))
-            if gain.mean() > max(best, error):
-                kept, best = found, gain.mean()
+            found.append(replace(self.shape, state=state))
+            gains.append(self._scores(found[-1], judges.left_out) - before)
+        best = judges.best(gains)
+        kept = found[best] if judges.prove(gains[best]) else self.shape
         if kept.trained:
-            judged = self.information[judges], self.conditions[judges]
-            kept = kept.widened(*judged, SCORED, self.seed)
+            kept = self._widened(kept, judges.left_out)
         history = {k: np.concatenate([h[k] for h in histories]) for k in histories[0]}
-        history["score_gain"], history["score_gain_error"] = np.array(gains).T
+        judged = np.array([judges.gain(g, judges.judging) for g in gains])
+        history["score_gain"], history["score_gain_error"] = judged.T
+        history["round_chosen"] = np.array([best + 1])
         return kept, history
-
-    def _judges(self):
-        """Stars that are left out, as a mask of rows."""
-        names = np.unique(self.stars)
-        rng = np.random.default_rng(self.seed)
-        chosen = rng.permutation(names)[: len(names) // PARTS]
-        return np.isin(self.stars, chosen)
 
     def _draws(self, state, number):
         """What latents may be, (n, N_DRAWS, d), by the last round."""
@@ -139,35 +133,56 @@ class ShapeTraining:
             draws[rows] = posterior_draws(slopes, some, N_DRAWS, STEPS, rng)
         return draws
 
-    def _trained(self, draws, judges, state, number):
-        settings, folder = self.settings, self.settings.checkpoint_dir
+    def _widened(self, shape, left_out):
+        """With the spread that stars left out call for."""
+        judged = self.information[left_out], self.conditions[left_out]
+        return shape.widened(*judged, SCORED, self.seed)
+
+    def _network(self, state=None):
+        """A new network, or that of the last round."""
         with OwnRandomness(self.seed, CPU) as own:
             own.reseed(FIRST_WEIGHTS)
-            d, m = self.shape.n_leading, self.shape.n_conditions
-            network = Denoiser(d, m, settings.shape_width)
+            network = self._new_network()
         if state is not None:
             network.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
-        batches = Batches(
+        return network.to(self.device)
+
+    def _new_network(self):
+        shape = self.shape
+        width = self.settings.shape_width
+        return Denoiser(shape.n_leading, shape.n_conditions, width)
+
+    def _batches(self, draws, learnt, number):
+        """Of the stars that are learnt from."""
+        return Batches(
             self.conditions,
             None,
             mean_in=np.zeros(self.conditions.shape[1]),
-            rows=~judges,
+            rows=learnt,
             inputs={"draws": draws},
             targets={"weight": self.weight},
-            batch_size=int(np.clip(len(judges) // BATCHES, *BATCH)),
+            batch_size=self._batch_size,
             random_state=self.seed + number,
             device=self.device,
         )
+
+    @property
+    def _batch_size(self):
+        return int(np.clip(len(self.stars) // BATCHES, *BATCH))
+
+    def _trained(self, draws, judges, state, number):
+        settings, folder = self.settings, self.settings.checkpoint_dir
         with one_thread(True):
             return train(
-                network.to(self.device),
+                self._network(state),
                 DenoisingError(),
-                batches,
+                self._batches(draws, ~judges.left_out, number),
                 settings=Schedule(
                     max_epochs=settings.shape_epochs,
                     learning_rate=settings.shape_rate,
                     weight_decay=DECAY,
                     patience=None,
+                    keep="last",  # the loss is on draws of the round before
                     watch="valid_loss",
                 ),
                 random_state=self.seed + number,
@@ -176,14 +191,14 @@ class ShapeTraining:
                     None if folder is None else Path(folder) / f"shape-{number + 1}"
                 ),
                 device=self.device,
-                monitor=self._monitor(draws, judges),
+                monitor=self._monitor(draws, judges.choosing),
             )
 
-    def _monitor(self, draws, judges):
-        """Loss of an epoch on stars left out, and what it is of Gaussian latents."""
-        told = torch.tensor(self.conditions[judges], device=self.device)
-        latents = torch.tensor(draws[judges], device=self.device)
-        weight = torch.tensor(self.weight[judges], device=self.device)
+    def _monitor(self, draws, choosing):
+        """Loss of an epoch on stars that choose, and what it is of Gaussian latents."""
+        told = torch.tensor(self.conditions[choosing], device=self.device)
+        latents = torch.tensor(draws[choosing], device=self.device)
+        weight = torch.tensor(self.weight[choosing], device=self.device)
         generator = torch.Generator().manual_seed(self.seed % 2**63)
         n, _, d = latents.shape
         noise = torch.randn(len(JUDGED_AT), n, d, generator=generator)
@@ -205,13 +220,9 @@ class ShapeTraining:
 
         return judged
 
-    def _scores(self, shape, judges):
-        """Logarithmic score of the noisy latents of each star left out, (n,).
-
-        Summed over latents, each by itself, of which draws are blurred by its noise, or
-        by `KERNEL` and the observed latent as well where it has less.
-        """
-        information, told = self.information[judges], self.conditions[judges]
+    def _scores(self, shape, left_out):
+        """Logarithmic score of the noisy latents of each star left out, (n,)."""
+        information, told = self.information[left_out], self.conditions[left_out]
         n, d = information.eta.shape
         rng = np.random.default_rng([self.seed, self.settings.n_rounds])
         white, more = rng.standard_normal((n, SCORED, d)), rng.standard_normal((n, d))
@@ -219,7 +230,30 @@ class ShapeTraining:
         noise = np.linalg.inv(information.precision + LEAST * np.eye(d))
         seen = (noise @ information.eta[:, :, None])[:, :, 0]
         own = noise[:, range(d), range(d)]
-        variance = np.maximum(own, KERNEL**2)
-        seen += np.sqrt(variance - own) * more
-        square = (u - seen[:, None]) ** 2 / variance[:, None]
-        return (logsumexp(-square / 2, axis=1) - np.log(variance) / 2).sum(axis=1)
+        return logarithmic_score(u, seen, own, np.ones_like(own), more)
+
+
+def logarithmic_score(draws, seen, noise, usual, white):
+    """Of noisy numbers, each by itself, summed over those of a star, (n,).
+
+    Draws are blurred by the noise or, where it is less, by `KERNEL` of what is usual,
+    the observed numbers with them.
+
+    Parameters
+    ----------
+    draws : ndarray of shape (n, n_draws, d)
+        Without noise.
+    seen : ndarray of shape (n, d)
+    noise, usual : ndarray of shape (n, d)
+        Variance of the noise, and of the numbers without it.
+    white : ndarray of shape (n, d)
+        N(0, 1).
+
+    Returns
+    -------
+    ndarray of shape (n,)
+    """
+    variance = np.maximum(noise, KERNEL**2 * usual)
+    seen = seen + np.sqrt(variance - noise) * white
+    square = (draws - seen[:, None]) ** 2 / variance[:, None]
+    return (logsumexp(-square / 2, axis=1) - np.log(variance) / 2).sum(axis=1)

@@ -72,7 +72,7 @@ def depth(flux):
 @pytest.fixture(scope="module")
 def fitted():
     X, Y, truth = world(np.random.default_rng(1), 900, masked=0.02)
-    settings = QUICK | {"n_rounds": 2, "shape_epochs": 25, "shape_width": 32}
+    settings = QUICK | {"n_rounds": 3, "shape_epochs": 25, "shape_width": 32}
     model = DiffusionTranslator(**settings, lines=LINES, shape_rate=5e-3)
     return model.fit(X[:700], Y[:700]), X[700:], Y[700:], truth[700:]
 
@@ -83,10 +83,10 @@ def test_user_code(fitted):
     draws = model.sample(X, n_samples=20, random_state=0)
     spectra = translate(model, X)
     found = model.line_intervals(X, LINES, level=0.9, n_samples=20)
-    assert draws.shape == (20, 200, Q)
-    assert spectra.shape == (200, Q)
-    assert found.ew.shape == found.flux.shape == (3, 200, 2)
-    assert found.correlation.shape == (200, 2, 2)
+    assert draws.shape == (20, len(X), Q)
+    assert spectra.shape == (len(X), Q)
+    assert found.ew.shape == found.flux.shape == (3, len(X), 2)
+    assert found.correlation.shape == (len(X), 2, 2)
     assert (support(model, X) <= 1).mean() > 0.9
 
 
@@ -148,8 +148,8 @@ def test_density_prefers_the_star(fitted):
 def test_draws_do_not_depend_on_company(fitted):
     model, X, _, _ = fitted
     all_of_them = model.sample(X, 3, random_state=5)
-    some = model.sample(X[np.array([7, 150])], 3, random_state=5)
-    assert (some == all_of_them[:, [7, 150]]).all()
+    some = model.sample(X[np.array([7, 50])], 3, random_state=5)
+    assert (some == all_of_them[:, [7, 50]]).all()
     assert (all_of_them != model.sample(X, 3, random_state=6)).any()
     assert (model.predict(X)[7] == model.predict(X[7:8])[0]).all()
     std = model.predict(X[7:9], return_std=True)[1]

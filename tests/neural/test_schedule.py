@@ -35,3 +35,11 @@ def test_the_best_is_the_lowest_and_small_gains_do_not_count_as_progress():
 def test_values_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} is {value}; expected"):
         Schedule(**{name: value})
+
+
+def test_the_last_epoch_is_kept_if_asked():
+    values = [3.0, 1.0, 2.0]
+    assert Schedule().best(values) == (1, 1)
+    assert Schedule(keep="last").best(values) == (2, 1)
+    with pytest.raises(ValueError, match="keep is 'first'"):
+        Schedule(keep="first")
