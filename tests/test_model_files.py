@@ -511,4 +511,5 @@ def test_the_audit_trusts_the_classes_that_a_model_needs_and_no_more(good):
         "specxfer.linear._scatter.LineScatter",
         "specxfer.linear._scores.ScoreModel",
         "specxfer.linear._spectral_pca.SpectralPCA",
+        "specxfer.linear._star_kinds.StarKinds",
     ]

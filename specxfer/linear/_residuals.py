@@ -14,7 +14,7 @@ FACTOR_STARS = 3000  # that shared residuals are looked for in
 FACTOR_PASSES = 4
 REST_ROUNDS = 10  # to find what factors leave: it settles by a factor of some 5 a round
 LEAST_REST = 0.01
-OUTLYING = 10  # times the usual leverage: what is left of such stars says little
+OUTLYING = 20  # times the usual leverage: what is left of such stars says little
 FEW = 20  # stars per feature, up to which a star's leverage is worked out in full
 
 

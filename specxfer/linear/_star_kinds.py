@@ -9,8 +9,7 @@ from sklearn.cluster import KMeans
 from specxfer._exact import exact_matmul
 
 LEADING = 10  # features that tell kinds apart
-ALIKE = 1e-3  # of the variance within kinds, that keeps it from being singular
-TINY = np.finfo(float).tiny
+ALIKE = 1e-3  # of the variance, that kinds have within them at least
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,10 @@ class StarKinds:
         found = (KMeans(2, init=m, n_init=1).fit(x, None, weight) for m in starts)
         means = min(found, key=lambda one: one.inertia_)
         kind, centres = means.labels_, means.cluster_centers_
-        within = x - centres[kind]
+        within, total = x - centres[kind], x - np.average(x, axis=0, weights=weight)
         covariance = (within.T * weight) @ within / weight.sum()
-        usual = np.trace(covariance) / len(covariance)
-        covariance[np.diag_indices_from(covariance)] += ALIKE * usual + TINY
+        least = ALIKE * np.average(total**2, axis=0, weights=weight).mean()
+        covariance[np.diag_indices_from(covariance)] += least
         apart = np.linalg.solve(covariance, centres[1] - centres[0])
         direction[: x.shape[1]] = apart
         share = np.average(kind, weights=weight)

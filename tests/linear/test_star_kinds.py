@@ -50,6 +50,12 @@ def test_stars_that_do_not_differ_are_half_of_each(shape):
     assert (kinds(np.ones(shape)) == 0.5).all()
 
 
+def test_kinds_without_any_difference_within_are_told_apart():
+    features = np.repeat([[0.0, 1.0], [3.0, 1.0]], 4, axis=0)
+    found = StarKinds.of(features, np.ones(8))(features)
+    assert sorted(found.round(3).tolist()) == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
 def test_a_star_is_what_it_is_in_any_company(rng):
     features, _ = two_kinds(rng)
     kinds = StarKinds.of(features, np.ones(len(features)))
