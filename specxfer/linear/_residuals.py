@@ -59,9 +59,9 @@ def leave_one_star_out(
 
     With many stars the products of different features average out of the leverage
     ``uᵀ A⁻¹ u``, and ``Σ u² diag(A⁻¹)`` is it to within k / n of itself. The few
-    stars of outlying leverage tell nothing of the scatter: 1 − m h is not to be trusted
-    there, and the lines predicted for them are too strong, so that in shallow pixels
-    they would weigh most.
+    stars of outlying leverage do not count for the scatter: what is left of them,
+    weighted by the response of lines, is far more than of other stars where lines are
+    weak.
 
     Parameters
     ----------

@@ -137,7 +137,7 @@ def test_std_covers_the_noise_free_flux(rng, snr_x):
     flux, std = PCARidge(n_components=K, alpha=1).fit(X, y).predict(X_new, True)
     z = np.abs(flux - truth) / std
     assert (z < 1).mean() == pytest.approx(0.683, abs=0.05)
-    # 0.944 and 0.921 over six seeds: little scatter is not told well by 1,000 stars
+    # over six seeds 0.944 and 0.921
     assert (z < 1.96).mean() == pytest.approx(0.95, abs=0.04)
 
 
