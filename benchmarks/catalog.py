@@ -197,13 +197,13 @@ def main(argv=None):
 
 def sections(data):
     """Its section of the documentation; it takes no data."""
-    table, n, peak, _ = main(["--n", "4096", "--n-memory", "20000"])
+    table, n, peak, _ = main(["--n", "2048", "--n-memory", "20000"])
     for name in ("in memory", "to disk"):
         table[name].unit, table[name].format = "star / s", ".0f"
     table["ratio"].format = ".2f"
     text = (
         "Stars per second from 8,575 to 16,384 pixels by ``PCARidge(100)``: predicted "
-        "in memory, and by ``translate_catalog`` to disk, 4,096 stars. Median of three "
+        "in memory, and by ``translate_catalog`` to disk, 2,048 stars. Median of three "
         "rounds in turn, seeds 1 and 3; the ratio is of neighbouring rounds. "
         f"{n:,} stars from a memory map, with lines: the process's anonymous memory "
         f"(RssAnon) peaks at {peak:.2f} GB."
