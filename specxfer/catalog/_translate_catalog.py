@@ -21,7 +21,7 @@ from specxfer.lines import each_window, window_names
 
 __all__ = ["translate_catalog"]
 
-CHUNK = 512  # stars
+CHUNK = 1024  # stars
 LOOKED_AT = 4  # stars whose translations tell two runs apart
 
 
@@ -76,7 +76,7 @@ def translate_catalog(
     compressors : zarr codec or list of these, optional
         How Zarr packs the spectra. By default not at all: translated fluxes hardly
         shrink, and packing takes longer than translating.
-    chunk_rows : int, default=512
+    chunk_rows : int, default=1024
         Stars that are translated and written at a time: a multiple of 64.
     on_error : {"raise", "skip"}, default="raise"
         What to do with a file that cannot be read: raise its error, or leave the star

@@ -345,7 +345,7 @@ def test_stopped_at_any_write_it_ends_with_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"chunk_rows": 128}, "chunk_rows: 512 then, 128 now"),
+        ({"chunk_rows": 128}, "chunk_rows: 1024 then, 128 now"),
         ({"std": False}, "std: True then, False now"),
         ({"lines": WINDOWS}, "lines: None then"),
         ({"model": 5}, "the model or its source"),
