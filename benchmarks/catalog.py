@@ -201,7 +201,7 @@ def main(argv=None):
 
 def sections(data):
     """Its section of the documentation; it takes no data."""
-    table, n, peak, _ = main(["--n-memory", "10000"])
+    table, n, peak, _ = main(["--n-memory", "5000"])
     for name in ("in memory", "to disk"):
         table[name].unit, table[name].format = "star / s", ".0f"
     table["ratio"].format = ".2f"

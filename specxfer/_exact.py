@@ -71,15 +71,14 @@ def _slices(x, axis, bits, n_slices):
     return parts
 
 
-ROWS = 512  # of every product, so that a row's bits do not depend on how many come
-MANY = 2048  # where there are so many, if that makes no difference
+FEW, ROWS, MANY = 32, 512, 2048  # of a product: few sizes, to be tried out once
 
 
 def rowwise_matmul(a, b, out=None):
     """Product of two matrices in which no row owes a bit to the rows beside it.
 
-    Rows are multiplied in blocks of one size, the last filled up. Most kernels of a
-    BLAS then treat all rows of a block alike, at full speed; whether the one at hand
+    Rows are multiplied in blocks of three sizes, the last filled up. Most kernels of a
+    BLAS then treat all rows of all blocks alike, at full speed; whether the one at hand
     does is tried out once for each shape. Where it does not for float32, it mostly does
     for float64, at half the speed; if not, `exact_matmul` does the work.
 
@@ -111,24 +110,27 @@ def rowwise_matmul(a, b, out=None):
     else:
         out[:] = exact_matmul(a, b, 2 if b.itemsize == 8 else 1)
         return out
-    a = np.ascontiguousarray(a, dtype=dtype)
-    if dtype == out.dtype == b.dtype:
-        for start in range(0, len(a) - len(a) % MANY, MANY):
-            np.matmul(a[start : start + MANY], b, out=out[start : start + MANY])
-        done = len(a) - len(a) % MANY
-    else:
-        b, done = b.astype(dtype, order="K"), 0
-    for start in range(done, len(a), ROWS):
-        part = a[start : start + ROWS]
-        if len(part) < ROWS:
-            full = np.zeros((ROWS, a.shape[1]), dtype)
-            full[: len(part)] = part
-            out[start:] = (full @ b)[: len(part)]
-        elif out.dtype == dtype:
-            np.matmul(part, b, out=out[start : start + ROWS])
-        else:
-            out[start : start + ROWS] = part @ b
+    own = dtype == out.dtype == b.dtype
+    a, b = np.ascontiguousarray(a, dtype), b.astype(dtype, order="K", copy=False)
+    for start, size in _blocks(len(a), MANY if own else ROWS):
+        part = a[start : start + size]
+        if own and len(part) == size:
+            np.matmul(part, b, out=out[start : start + size])
+            continue
+        if len(part) < size:
+            part = np.concatenate([part, np.zeros((size - len(part), len(b)), dtype)])
+        out[start : start + size] = (part @ b)[: len(a) - start]
     return out
+
+
+def _blocks(n, largest):
+    """Starts and sizes of blocks of `n` rows, the last perhaps beyond the end."""
+    start = 0
+    while start < n:
+        left = n - start
+        size = largest if left >= largest else ROWS if left > ROWS // 2 else FEW
+        yield start, size
+        start += size
 
 
 @lru_cache(maxsize=256)
@@ -140,5 +142,6 @@ def _alike_in_all_rows(shape, dtype, c_contiguous):
     row = rng.standard_normal(shape[0]).astype(dtype)
     one = (np.repeat(row[None], ROWS, axis=0) @ b)[0]
     return all(
-        bool((np.repeat(row[None], n, axis=0) @ b == one).all()) for n in (ROWS, MANY)
+        bool((np.repeat(row[None], n, axis=0) @ b == one).all())
+        for n in (FEW, ROWS, MANY)
     )
