@@ -160,7 +160,11 @@ class Latents:
                 along = np.ascontiguousarray(basis[these][:, pixels].T)
                 for i, amplitude in enumerate(covariance.amplitude[:, pixels]):
                     sums[i][:, these] = (filters * amplitude) @ along
-        to = covariance.core.astype(float) @ sums.transpose(0, 2, 1)
+        core = covariance.core.astype(float)
+        diagonal = core[:, range(r), range(r)]  # rounded, a core can be indefinite
+        rounding = np.finfo(covariance.core.dtype).eps * diagonal.max(axis=1)
+        core[:, range(r), range(r)] += rounding[:, None]
+        to = core @ sums.transpose(0, 2, 1)
         variance = sums @ to
         usual = np.sqrt(variance[:, range(d), range(d)]) + np.finfo(float).tiny
         variance /= usual[:, :, None] * usual[:, None]

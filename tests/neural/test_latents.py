@@ -1,5 +1,7 @@
 """Latents: of unit variance where errors are Gaussian, and known through noise."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from specxfer.covariance import LowRankCovariance
@@ -98,3 +100,16 @@ def test_the_covariance_of_latents_is_found_through_noise(rng):
     mean, _ = given_gaussian(shape.leading(information))
     expected, _ = given_gaussian(information, shape.turn @ shape.turn.T)
     np.testing.assert_allclose(mean @ shape.turn.T, expected, atol=1e-4)
+
+
+def test_a_core_that_rounding_made_indefinite(rng):
+    """As of stars whose source spectra tell all but one direction, in float32."""
+    covariance = errors(rng, 50)
+    latents = Latents.of(covariance, np.full((50, P), 1e4), 2)
+    root = rng.normal(size=(50, 3, 1))
+    core = (root @ root.transpose(0, 2, 1)).astype("f4")
+    covariance = replace(covariance, core=core)
+    assert np.linalg.eigvalsh(covariance.core.astype(float)).min() < 0
+    read, gain = latents.whitening(covariance)
+    assert np.isfinite(read).all()
+    assert np.isfinite(gain).all()
