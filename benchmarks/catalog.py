@@ -3,12 +3,12 @@
 Rates: the same stars by `predict` in memory and through a catalogue on disk, in turn;
 printed is the median over rounds of the ratio of neighbours, which a change of the
 machine's load hardly touches. Memory: the anonymous part of the resident set (RssAnon,
-without mapped files) while many stars go from a memory map to a catalogue, the model
-included, the interpreter with its libraries not. Kills: a run of few pixels is killed
-(SIGKILL) at random moments and called again.
+without mapped files, the interpreter and the model included) while many stars go from a
+memory map to a catalogue: their flux, and of fewer stars all there is. Kills: a run of
+few pixels is killed (SIGKILL) at random moments and called again.
 
     python -m benchmarks.catalog
-    python -m benchmarks.catalog --p 2000 --q 4000 --n 3000 --n-memory 100000
+    python -m benchmarks.catalog --p 2000 --q 4000 --n 3000 --n-full 100000
 """
 
 import argparse
@@ -123,8 +123,8 @@ class AnonymousMemory:
         raise OSError("this system does not tell RssAnon.")
 
 
-def memory(model, wave, n, folder):
-    """Peak of RssAnon in GB, in all and above the start, and stars per second."""
+def memory(model, wave, n, folder, **options):
+    """Peak of RssAnon in GB of a catalogue from a memory map; prints the rate, too."""
     path = folder / "flux.npy"
     stored = np.lib.format.open_memmap(path, "w+", "f4", (n, len(wave)))
     block = observed(BLOCK, wave, 2)
@@ -134,14 +134,17 @@ def memory(model, wave, n, folder):
     del stored, block
     X = Spectra(np.load(path, mmap_mode="r"), wave=wave, medium="vacuum")
     with AnonymousMemory() as used:
-        took, _ = timed(
-            specxfer.translate_catalog,
-            model,
-            X,
-            folder / "memory",
-            lines=[(5000.0, 5001.5), (6496.7, 6497.3)],
-        )
-    return used.peak, used.peak - used.start, n / took
+        out = folder / "memory"
+        took, _ = timed(specxfer.translate_catalog, model, X, out, **options)
+    shutil.rmtree(out)
+    path.unlink()
+    print(
+        f"{n} stars from a memory map, {'all there is' if options['std'] else 'flux'}: "
+        f"peak RssAnon {used.peak:.2f} GB ({used.peak - used.start:.2f} above the "
+        f"start), {n / took:.0f} stars/s",
+        flush=True,
+    )
+    return used.peak
 
 
 def killed(folder, n_kills):
@@ -167,7 +170,8 @@ def main(argv=None):
     parser.add_argument(
         "--n", type=int, default=8192, help="stars of the rates; an eighth with std"
     )
-    parser.add_argument("--n-memory", type=int, default=100_000)
+    parser.add_argument("--n-memory", type=int, default=100_000, help="flux alone")
+    parser.add_argument("--n-full", type=int, default=5_000, help="with std and lines")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--folder", help="on the disk to write to")
@@ -187,21 +191,24 @@ def main(argv=None):
             if row["ratio"] < BARS["rate"]
         ]
         del new
-        peak, more, rate = memory(model, wave_in, args.n_memory, folder)
+        lines = [(5000.0, 5001.5), (6496.7, 6497.3)]
+        peaks = [
+            memory(model, wave_in, args.n_memory, folder, std=False, support=False),
+            memory(model, wave_in, args.n_full, folder, std=True, lines=lines),
+        ]
         missed += [] if killed(folder, args.kills) else ["kills"]
-    print(
-        f"{args.n_memory} stars from a memory map: peak RssAnon {peak:.2f} GB "
-        f"({more:.2f} above the start), {rate:.0f} stars/s with lines"
-    )
-    if peak >= BARS["memory"]:
-        missed.append(f"memory {peak:.2f} GB, less than {BARS['memory']}")
+    missed += [
+        f"memory {peak:.2f} GB, less than {BARS['memory']}"
+        for peak in peaks
+        if peak >= BARS["memory"]
+    ]
     print("all bars met" if not missed else f"missed: {'; '.join(missed)}")
-    return table, args.n_memory, peak, missed
+    return table, args, peaks, missed
 
 
 def sections(data):
     """Its section of the documentation; it takes no data."""
-    table, n, peak, _ = main(["--n-memory", "5000"])
+    table, args, (flux, full), _ = main([])
     for name in ("in memory", "to disk"):
         table[name].unit, table[name].format = "star / s", ".0f"
     table["ratio"].format = ".2f"
@@ -210,8 +217,9 @@ def sections(data):
         "in memory, and by ``translate_catalog`` to disk, 8,192 stars, or 1,024 with "
         "their std. Median of three rounds in turn, seeds 1 and 3; the ratio is of "
         "neighbouring rounds. "
-        f"{n:,} stars from a memory map, with lines: the process's anonymous memory "
-        f"(RssAnon) peaks at {peak:.2f} GB."
+        "From a memory map, the process's anonymous memory (RssAnon) peaks at "
+        f"{flux:.2f} GB for the flux of {args.n_memory:,} stars, and at {full:.2f} GB "
+        f"for flux, std, support and lines of {args.n_full:,}."
     )
     yield Section("Catalogues", text, table)
 
