@@ -105,14 +105,15 @@ def rowwise_matmul(a, b, out=None):
     if out is None:
         out = np.empty((len(a), b.shape[1]), b.dtype)
     for dtype in dict.fromkeys([b.dtype, np.dtype(float)]):
-        if _alike_in_all_rows(b.shape, dtype, b.flags.c_contiguous):
+        own = dtype == out.dtype == b.dtype
+        largest = MANY if own else ROWS
+        if _alike_in_all_rows(b.shape, dtype, b.flags.c_contiguous, largest):
             break
     else:
         out[:] = exact_matmul(a, b, 2 if b.itemsize == 8 else 1)
         return out
-    own = dtype == out.dtype == b.dtype
     a, b = np.ascontiguousarray(a, dtype), b.astype(dtype, order="K", copy=False)
-    for start, size in _blocks(len(a), MANY if own else ROWS):
+    for start, size in _blocks(len(a), largest):
         part = a[start : start + size]
         if own and len(part) == size:
             np.matmul(part, b, out=out[start : start + size])
@@ -134,7 +135,7 @@ def _blocks(n, largest):
 
 
 @lru_cache(maxsize=256)
-def _alike_in_all_rows(shape, dtype, c_contiguous):
+def _alike_in_all_rows(shape, dtype, c_contiguous, largest):
     """Whether equal rows come out equal, wherever they are in a block of any size."""
     rng = np.random.default_rng(0)
     b = rng.standard_normal(shape if c_contiguous else shape[::-1]).astype(dtype)
@@ -143,5 +144,5 @@ def _alike_in_all_rows(shape, dtype, c_contiguous):
     one = (np.repeat(row[None], ROWS, axis=0) @ b)[0]
     return all(
         bool((np.repeat(row[None], n, axis=0) @ b == one).all())
-        for n in (FEW, ROWS, MANY)
+        for n in (FEW, ROWS, largest)
     )
