@@ -138,11 +138,9 @@ def _blocks(n, largest):
 def _alike_in_all_rows(shape, dtype, c_contiguous, largest):
     """Whether equal rows come out equal, wherever they are in a block of any size."""
     rng = np.random.default_rng(0)
-    b = rng.standard_normal(shape if c_contiguous else shape[::-1]).astype(dtype)
+    b = rng.standard_normal(shape if c_contiguous else shape[::-1], dtype)
     b = b if c_contiguous else b.T
-    row = rng.standard_normal(shape[0]).astype(dtype)
-    one = (np.repeat(row[None], ROWS, axis=0) @ b)[0]
-    return all(
-        bool((np.repeat(row[None], n, axis=0) @ b == one).all())
-        for n in (FEW, ROWS, largest)
-    )
+    row = rng.standard_normal((1, shape[0]), dtype)
+    one = (row.repeat(FEW, axis=0) @ b)[0]
+    sizes = sorted({FEW, ROWS, largest})
+    return all(bool((row.repeat(n, axis=0) @ b == one).all()) for n in sizes)
