@@ -57,7 +57,7 @@ ABLATION = {
     "as it comes": {},
     "base=None": {"base": None},
     "n_members=2": {"n_members": 2},
-    "n_members=5": {"n_members": 5},
+    "n_members=15": {"n_members": 15},
     "n_leading=1": {"n_leading": 1},
     "weight_decay=0": {"weight_decay": 0.0},
     "learning_rate=0": {"learning_rate": 0.0},

@@ -36,7 +36,7 @@ class CNNTranslator(ComponentTranslator):
         medium of the target. "auto" are the bundled lines of heavy elements and
         lithium that lie in the target; None, and targets without wavelengths, treat
         all pixels alike.
-    n_members : int, default=15
+    n_members : int, default=5
         Networks. The stars are divided into five parts (or `n_members`, if less), and
         each network leaves one out, in turn.
     n_leading : int, default=6
@@ -156,7 +156,7 @@ class CNNTranslator(ComponentTranslator):
         base="pca_ridge",
         encoder="matched",
         lines="auto",
-        n_members=15,
+        n_members=5,
         n_leading=6,
         width=128,
         max_epochs=150,
