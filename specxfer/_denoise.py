@@ -6,7 +6,7 @@ from sklearn.utils import _safe_indexing
 
 from specxfer._checks import check_same_grid
 from specxfer._compositions import resolution_of, translate, translator_of
-from specxfer._exact import rowwise_matmul
+from specxfer._rowwise import rowwise_matmul
 from specxfer.covariance import LowRankCovariance
 from specxfer.spectra import Spectra
 

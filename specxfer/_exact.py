@@ -1,10 +1,8 @@
 """Matrix products whose every bit is the same however they are computed."""
 
-from functools import lru_cache
-
 import numpy as np
 
-__all__ = ["exact_matmul", "rowwise_matmul"]
+__all__ = ["exact_matmul"]
 
 
 def exact_matmul(a, b, slices=1):
@@ -69,78 +67,3 @@ def _slices(x, axis, bits, n_slices):
         if left:
             x = x - whole * unit
     return parts
-
-
-FEW, ROWS, MANY = 32, 512, 2048  # of a product: few sizes, to be tried out once
-
-
-def rowwise_matmul(a, b, out=None):
-    """Product of two matrices in which no row owes a bit to the rows beside it.
-
-    Rows are multiplied in blocks of three sizes, the last filled up. Most kernels of a
-    BLAS then treat all rows of all blocks alike, at full speed; whether the one at hand
-    does is tried out once for each shape. Where it does not for float32, it mostly does
-    for float64, at half the speed; if not, `exact_matmul` does the work.
-
-    Parameters
-    ----------
-    a : ndarray of shape (n, k)
-    b : ndarray of shape (k, m)
-    out : ndarray of shape (n, m), optional
-        Where to write it; rows in one piece.
-
-    Returns
-    -------
-    ndarray of shape (n, m)
-        In the dtype of `b`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from specxfer._exact import rowwise_matmul
-    >>> a, b = np.random.default_rng(0).normal(size=(2, 300, 300))
-    >>> bool((rowwise_matmul(a, b)[7] == rowwise_matmul(a[7:8], b)[0]).all())
-    True
-    """
-    if out is None:
-        out = np.empty((len(a), b.shape[1]), b.dtype)
-    for dtype in dict.fromkeys([b.dtype, np.dtype(float)]):
-        own = dtype == out.dtype == b.dtype
-        largest = MANY if own else ROWS
-        if _alike_in_all_rows(b.shape, dtype, b.flags.c_contiguous, largest):
-            break
-    else:
-        out[:] = exact_matmul(a, b, 2 if b.itemsize == 8 else 1)
-        return out
-    a, b = np.ascontiguousarray(a, dtype), b.astype(dtype, order="K", copy=False)
-    for start, size in _blocks(len(a), largest):
-        part = a[start : start + size]
-        if own and len(part) == size:
-            np.matmul(part, b, out=out[start : start + size])
-            continue
-        if len(part) < size:
-            part = np.concatenate([part, np.zeros((size - len(part), len(b)), dtype)])
-        out[start : start + size] = (part @ b)[: len(a) - start]
-    return out
-
-
-def _blocks(n, largest):
-    """Starts and sizes of blocks of `n` rows, the last perhaps beyond the end."""
-    start = 0
-    while start < n:
-        left = n - start
-        size = largest if left >= largest else ROWS if left > ROWS // 2 else FEW
-        yield start, size
-        start += size
-
-
-@lru_cache(maxsize=256)
-def _alike_in_all_rows(shape, dtype, c_contiguous, largest):
-    """Whether equal rows come out equal, wherever they are in a block of any size."""
-    rng = np.random.default_rng(0)
-    b = rng.standard_normal(shape if c_contiguous else shape[::-1], dtype)
-    b = b if c_contiguous else b.T
-    row = rng.standard_normal((1, shape[0]), dtype)
-    one = (row.repeat(FEW, axis=0) @ b)[0]
-    sizes = sorted({FEW, ROWS, largest})
-    return all(bool((row.repeat(n, axis=0) @ b == one).all()) for n in sizes)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from specxfer import _exact
-from specxfer._exact import exact_matmul, rowwise_matmul
+from specxfer._exact import exact_matmul
 
 
 @pytest.mark.parametrize("slices", [1, 2])
@@ -37,24 +36,3 @@ def test_zero_rows_and_unknown_rows():
 def test_vanishing_entries_do_not_overflow():
     a = np.array([[1e-310, 0.0], [1.0, 1e-310]])
     np.testing.assert_array_equal(exact_matmul(a, np.eye(2), 2), [[0, 0], [1, 0]])
-
-
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("sound", [("f4", "f8"), ("f8",), ()])  # all rows alike in it
-def test_a_row_of_a_product_is_its_own(rng, monkeypatch, dtype, sound):
-    real = _exact._alike_in_all_rows
-
-    def alike(shape, kind, *how):
-        return kind.str[1:] in sound and real(shape, kind, *how)
-
-    monkeypatch.setattr(_exact, "_alike_in_all_rows", alike)
-    a = rng.normal(size=(2600, 37)).astype(dtype)
-    b = rng.normal(size=(37, 90)).astype(dtype)
-    whole = rowwise_matmul(a, b)
-    assert whole.dtype == dtype
-    np.testing.assert_allclose(whole, a.astype(float) @ b, atol=2e-5)
-    for rows in (slice(0, 1), slice(2599, 2600), slice(100, 2500), slice(7, 207)):
-        np.testing.assert_array_equal(rowwise_matmul(a[rows], b), whole[rows])
-    out = np.empty_like(whole)
-    assert rowwise_matmul(a, b, out) is out
-    np.testing.assert_array_equal(out, whole)

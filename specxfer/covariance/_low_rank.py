@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from specxfer._exact import rowwise_matmul
 from specxfer._lazy import as_index, split_key, take
+from specxfer._rowwise import rowwise_matmul
 
 
 @dataclass(frozen=True, repr=False)

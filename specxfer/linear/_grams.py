@@ -10,7 +10,7 @@ precision of the data.
 
 import numpy as np
 
-from specxfer._exact import rowwise_matmul
+from specxfer._rowwise import rowwise_matmul
 from specxfer._threads import in_parallel
 
 SUMS = 64  # that a thread works on at a time

@@ -5,8 +5,9 @@ from functools import cached_property
 
 import numpy as np
 
-from specxfer._exact import exact_matmul, rowwise_matmul
+from specxfer._exact import exact_matmul
 from specxfer._pixel_sums import PixelSums
+from specxfer._rowwise import rowwise_matmul
 from specxfer.covariance import LowRankCovariance
 from specxfer.linear._algebra import CPU
 from specxfer.linear._at_reference import AtReference

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from specxfer._exact import rowwise_matmul
+from specxfer._rowwise import rowwise_matmul
 
 REACH = 4.0  # scores beyond this many deviations are taken as this in products
 

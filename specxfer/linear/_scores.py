@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from specxfer._exact import rowwise_matmul
 from specxfer._noise_profile import NoiseProfile
+from specxfer._rowwise import rowwise_matmul
 from specxfer._threads import in_parallel
 from specxfer.linear._components import (
     CHUNK,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from specxfer._denoise import _along
-from specxfer._exact import rowwise_matmul
+from specxfer._rowwise import rowwise_matmul
 from specxfer._threads import in_parallel
 from specxfer.covariance import LowRankCovariance
 from specxfer.neural._latents import Whitening, root_of

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from specxfer._exact import rowwise_matmul
+from specxfer._rowwise import rowwise_matmul
 from specxfer._threads import in_parallel
 
 __all__ = ["GatedArrays"]

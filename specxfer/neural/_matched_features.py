@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from specxfer._exact import rowwise_matmul
+from specxfer._rowwise import rowwise_matmul
 from specxfer.linear import MatchedScores
 from specxfer.linear._scores import BLOCK
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from specxfer._exact import rowwise_matmul
+from specxfer._rowwise import rowwise_matmul
 from specxfer.neural._latents import root_of
 
 __all__ = ["PixelErrors", "Told"]
