@@ -36,6 +36,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,9 @@ ABLATION = {
 }
 
 
+DEPTHS = 0, 0.003, 0.01, 0.03, 0.1, 0.3, 1  # of the stars' lines, to tell errors by
+
+
 @dataclass
 class Found:
     """What one fitted model does for the test stars.
@@ -88,6 +92,9 @@ class Found:
         Mean squared error of all pixels predicted.
     stated : dict of str to tuple
         For each domain percentages within 1 and 2 σ, and the standard deviation.
+    by_depth : dict of str to ndarray of shape (n_depths, 4)
+        For each domain share of pixels, rms error, rms stated and rms of z, by how deep
+        the star's spectrum is there.
     """
 
     model: object
@@ -95,6 +102,7 @@ class Found:
     errors: np.ndarray
     square: np.ndarray
     stated: dict
+    by_depth: dict
 
 
 class Task:
@@ -150,12 +158,26 @@ class Task:
         stated = {d: (*covered(z[s]), z[s].std()) for d, s in self.stars.items()}
         errors = squared_errors(truth, flux, self.windows[:, cols])
         square = np.square(left).mean(axis=1)
-        return Found(model, seconds, errors, square, stated)
+        by_depth = {
+            d: told_by_depth(truth[s], left[s], std[s]) for d, s in self.stars.items()
+        }
+        return Found(model, seconds, errors, square, stated, by_depth)
 
     def closed(self, domain, base, errors):
         """The gap closed at the key lines; see `gap_closed`."""
         parts = (e[self.key][:, self.stars[domain]] for e in (base, errors))
         return gap_closed(*parts, self.bound[domain][self.key], self.shares[domain])
+
+
+def told_by_depth(truth, left, std):
+    """Share of pixels, rms error and rms stated, rms of z; a row for each of DEPTHS."""
+    rows, depth = [], 1 - truth
+    for low, high in pairwise(DEPTHS):
+        these = (depth > low) & (depth <= high)
+        e, s = left[these], std[these]
+        rms = [np.sqrt(np.mean(x**2)) if len(x) else np.nan for x in (e, s, e / s)]
+        rows.append([these.mean(), *rms])
+    return np.array(rows)
 
 
 def averaged(runs, what):
@@ -210,6 +232,13 @@ def full_report(task, base, alone, runs, windows):
             inside, twice, spread = run.stated[domain]
             name = name if isinstance(name, str) else f"seed {name}"
             print(f"  {name:10} {rms:.5f}  {inside:5.1f}% {twice:5.1f}%  {spread:.3f}")
+    print("\nby depth of a star's pixels: share, rms error, rms stated, rms of z")
+    for domain in task.stars:
+        for name, run in {"PCARidge": base, **runs}.items():
+            name = name if isinstance(name, str) else f"seed {name}"
+            for (low, high), row in zip(pairwise(DEPTHS), run.by_depth[domain]):
+                told = "{:5.1%} {:.5f} {:.5f} {:.3f}".format(*row)
+                print(f"{domain}s {name:10} {low:5} to {high:5}: {told}")
     for domain, stars in task.stars.items():
         rms = np.sqrt(errors[:, stars].mean(axis=1))
         to_user(domain, task.names, rms, task.bound[domain])

@@ -35,8 +35,10 @@ found = compare_translators(
 print(found.to_markdown())
 
 # %%
-# Errors have the known noise of the observed spectra taken off. An error over all
-# pixels would show no difference between these models: most pixels are continuum.
+# Errors have the known noise of the observed spectra taken off. At the lines of heavy
+# elements the infrared tells what labels do not. Over all pixels the null is ahead
+# here: most lines follow from four labels, which have no errors, and each fold learns
+# from 250 stars only. With 2,000 stars and 40 components it is behind there too.
 
 ComparisonDisplay.from_table(found.table).plot()
 plt.show()

@@ -38,10 +38,10 @@ for ax, spectra, survey, limits, title in (
                 line.lo, line.hi, color="#E69F00", alpha=0.6, linewidth=0, zorder=0
             )
             ax.text(
-                line.wave, 1.06, line.species, fontsize="x-small",
+                line.wave, 1.14, line.species, fontsize="x-small",
                 rotation="vertical", ha="center", va="bottom",
             )  # fmt: skip
-    ax.set(xlim=limits, ylim=(0.3, 1.3), ylabel="flux / continuum")
+    ax.set(xlim=limits, ylim=(0.3, 1.4), ylabel="flux / continuum")
     ax.set_title(title, fontsize="medium", loc="left")
 axes[1].set_xlabel("wavelength [Å]")
 plt.show()
