@@ -8,6 +8,7 @@ from astropy.utils.masked import Masked
 from specxfer._lazy import LazyArray
 from specxfer.wavelengths import MEDIA
 
+MISSING = -999.0  # what catalogues write, or less, for what they do not know
 BLOCK_ELEMENTS = 2**24  # 64 MiB of float32: what one block of rows may hold
 
 
@@ -286,3 +287,17 @@ def check_same_grid(a, b, name_a, name_b):
             f"the wavelengths of {name_a} and {name_b} differ by up to {worst:.4g} Å: "
             "put both on one grid (specxfer.resampling.resample)."
         )
+
+
+def known_labels(values):
+    """Labels as catalogues give them, with NaN for −999 and below, their "unknown".
+
+    Parameters
+    ----------
+    values : ndarray of float
+
+    Returns
+    -------
+    ndarray of float
+    """
+    return np.where(values <= MISSING, np.nan, values)

@@ -5,6 +5,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 __all__ = [
+    "check_target_grid",
     "last_of",
     "parameter_of_last",
     "predict_at",
@@ -187,8 +188,30 @@ def predict_like(model, X, y):
     >>> specxfer.predict_like(model, X, y).shape
     (40, 3)
     """
+    check_target_grid(model, y)
     power = resolution_of(model, y)
     return model.predict(X) if power is None else predict_at(model, X, power)
+
+
+def check_target_grid(model, y):
+    """Refuse y whose wavelengths are not those that a translator in `model` writes.
+
+    Parameters
+    ----------
+    model : estimator
+    y : Spectra or array-like of shape (n_spectra, n_pixels_out)
+
+    Raises
+    ------
+    ValueError
+        If both have wavelengths, and they or their medium differ.
+    """
+    try:
+        translator, _ = translator_of(model, None, "predict", transform=False)
+    except TypeError:
+        return
+    if hasattr(translator, "_check_target_grid"):
+        translator._check_target_grid(y)
 
 
 def predict_at(model, X, resolution):

@@ -7,7 +7,7 @@ import numpy as np
 from specxfer._checks import BLOCK_ELEMENTS
 from specxfer._lazy import LazyArray
 
-__all__ = ["by_index", "row_hashes"]
+__all__ = ["by_index", "check_rows", "row_hashes"]
 
 
 def by_index(spectra):
@@ -47,3 +47,19 @@ def row_hashes(spectra):
         for flux in np.ascontiguousarray(block.flux):
             digest = hashlib.blake2b(flux.tobytes(), digest_size=16).digest()
             yield np.frombuffer(digest, dtype=np.uint32).tolist()
+
+
+def check_rows(X, y):
+    """Refuse spectra that are not of the same stars in the same order."""
+    if len(X) != len(y):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: "
+            f"[{len(X)}, {len(y)}]. X and y must hold the same stars in the same order."
+        )
+    if X.ids is not None and y.ids is not None and not np.array_equal(X.ids, y.ids):
+        differ = np.flatnonzero(X.ids != y.ids)
+        raise ValueError(
+            f"X and y name different stars in {len(differ)} rows, first in row "
+            f"{differ[0]} ({X.ids[differ[0]]!r} and {y.ids[differ[0]]!r}): bring them "
+            "into the same order."
+        )

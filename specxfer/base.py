@@ -22,7 +22,7 @@ from specxfer._compositions import (
 from specxfer._denoise import denoise
 from specxfer._pixel_sums import PixelSums
 from specxfer._resolution import LSF_SHAPE, ResolutionChange
-from specxfer._rows import by_index, row_hashes
+from specxfer._rows import by_index, check_rows, row_hashes
 from specxfer._version import __version__
 from specxfer.spectra import Spectra, as_plain
 
@@ -36,6 +36,9 @@ __all__ = [
     "support",
     "translate",
 ]
+
+
+LEAST_SEEN = 0.01  # share of its pixels, below which nothing is said of a star
 
 
 class UnpairedWarning(UserWarning):
@@ -152,7 +155,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         X = self._check_source(X, reset=True)
         y = self._check_target(y)
-        _check_rows(X, y)
+        check_rows(X, y)
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         has_source, has_target = _has_pixels(X), _has_pixels(y)
         paired = has_source & has_target
@@ -182,7 +185,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             self._fit_source(*_weighted_rows(*rows), given=source is not None)
         if self._uses_context and context is not None:
             context = self._check_target(context)
-            _check_rows(X, context)
+            check_rows(X, context)
         else:
             context = None
         if not used.all():
@@ -251,15 +254,18 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _check_pairs(self, X, y):
         """Source and target of the same stars, each on its grid of the fit."""
         X, y = self._check_source(X, reset=False), self._check_target(y)
-        _check_rows(X, y)
+        check_rows(X, y)
         if y.shape[1] != self.n_pixels_out_:
             raise ValueError(
                 f"y has {y.shape[1]} pixels, the fit had {self.n_pixels_out_}."
             )
-        if y.wave is not None and self.wave_out_ is not None:
+        self._check_target_grid(y)
+        return X, y
+
+    def _check_target_grid(self, y):
+        if getattr(y, "wave", None) is not None and self.wave_out_ is not None:
             grid = _bare(self.wave_out_, self.medium_out_)
             check_same_grid(y, grid, "y", "the training target")
-        return X, y
 
     def _set_target_grid(self, y):
         self.n_pixels_out_ = y.shape[1]
@@ -428,13 +434,14 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ndarray of shape (n_spectra,)
             Distance relative to what 99.9% of the training stars stay within; the
             flag for binaries, emission lines, broken spectra and kinds of star that
-            were not in the training set.
+            were not in the training set. Infinite where next to nothing was seen.
         """
         check_is_fitted(self)
         X = self._check_source(X, reset=False)
         score = np.empty(len(X))
         for rows, block in X.iter_blocks(self._block_rows):
             score[rows] = self._support_block(block)
+            score[rows][block.valid().mean(axis=1) < LEAST_SEEN] = np.inf
         return score
 
     def score(self, X, y, sample_weight=None):
@@ -529,21 +536,6 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
 def _bare(wave, medium):
     """A grid without spectra on it."""
     return Spectra(np.empty((0, len(wave))), wave=wave, medium=medium)
-
-
-def _check_rows(X, y):
-    if len(X) != len(y):
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: "
-            f"[{len(X)}, {len(y)}]. X and y must hold the same stars in the same order."
-        )
-    if X.ids is not None and y.ids is not None and not np.array_equal(X.ids, y.ids):
-        differ = np.flatnonzero(X.ids != y.ids)
-        raise ValueError(
-            f"X and y name different stars in {len(differ)} rows, first in row "
-            f"{differ[0]} ({X.ids[differ[0]]!r} and {y.ids[differ[0]]!r}): bring them "
-            "into the same order."
-        )
 
 
 def _checked_target(y, name):

@@ -233,8 +233,12 @@ def as_windows(windows, medium=None):
         if isinstance(window, Line):
             window = (window if medium is None else window.to_medium(medium)).window
         elif not _is_pair(window):
+            hint = ""
+            if isinstance(windows, str):
+                window = windows
+                hint = f" load_lines(survey, names={windows!r}) gives lines by name."
             raise TypeError(
-                f"{window!r} is no window; expected a Line or (lo, hi) in Å."
+                f"{window!r} is no window; expected a Line or (lo, hi) in Å.{hint}"
             )
         pairs.append([_in_angstrom(edge) for edge in window])
     if not pairs:

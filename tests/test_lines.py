@@ -179,3 +179,8 @@ def test_tables_agree_with_the_facts_they_were_made_from(shared):
         line = lines[row["wave_vac"]]
         assert line.species == row["species"]
         assert line.to_medium("air").wave == pytest.approx(row["wave_air"], abs=0.01)
+
+
+def test_a_name_is_no_window_and_where_names_go_is_said():
+    with pytest.raises(TypeError, match=r"'Ba II 5854' is no window.*load_lines\(surv"):
+        as_windows("Ba II 5854")

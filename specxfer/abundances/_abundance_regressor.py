@@ -308,13 +308,14 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
         QTable
             ``id``; for each element ``ba_fe`` and ``e_ba_fe`` in dex, and
             ``ba_fe_informed``, False where the spectrum told no more of it than the
-            stellar parameters do (in `skill_`, for stars of this domain); and
+            stellar parameters do (in `skill_`, for stars of this domain, or because
+            there is none); and
             ``supported``, False for stars unlike the training stars.
         """
         x_fe, std = self.predict(X, return_std=True)
         ids = np.arange(len(X)) if X.ids is None else X.ids
         table = QTable({"id": ids})
-        domains = _domains(X)
+        domains, distance = _domains(X), support(self.translator_, X)
         for i, element in enumerate(self.elements):
             name = f"{element.lower()}_fe"
             table[name], table[f"e_{name}"] = x_fe[:, i] * u.dex, std[:, i] * u.dex
@@ -323,8 +324,8 @@ class AbundanceRegressor(RegressorMixin, BaseEstimator):
             informed = np.zeros(len(X), bool)
             for domain, mask in domains.items():
                 informed |= mask & self._is_informed(element, domain)
-            table[f"{name}_informed"] = informed
-        table["supported"] = support(self.translator_, X) <= 1
+            table[f"{name}_informed"] = informed & np.isfinite(distance)
+        table["supported"] = distance <= 1
         return table
 
     def _is_informed(self, element, domain):

@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from specxfer._checks import known_labels
 from specxfer.spectra import Spectra
 
 __all__ = ["abundances_of", "columns_of"]
 
 
 def columns_of(names, *spectra):
-    """Columns of the first `meta` that has each, as floats; NaN where masked.
+    """Columns of the first `meta` that has each, as floats; NaN where masked or −999.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def _column(name, spectra):
         if found:
             values = each.meta[found[0]]
             values = np.ma.asarray(getattr(values, "value", values), dtype=float)
-            return values.filled(np.nan)
+            return known_labels(values.filled(np.nan))
     return None
 
 

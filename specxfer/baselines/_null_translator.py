@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from specxfer._checks import known_labels
 from specxfer._compositions import (
     parameter_of_last,
     predict_at,
@@ -312,7 +313,7 @@ class NullTranslator(Translator):
 
 
 def _read_labels(X, names):
-    """Columns of ``X.meta`` as floats of shape (n, n_labels); NaN where masked."""
+    """Columns of ``X.meta`` as floats of shape (n, n_labels); NaN where unknown."""
     if not names:
         return np.zeros((len(X), 0))
     if X.meta is None:
@@ -324,4 +325,5 @@ def _read_labels(X, names):
     if missing:
         raise ValueError(f"X.meta lacks {missing}; it has {X.meta.colnames}.")
     columns = [np.ma.asarray(X.meta[name]).astype(float) for name in names]
-    return np.ma.filled(np.ma.column_stack(columns), np.nan)
+    values = np.ma.filled(np.ma.column_stack(columns), np.nan)
+    return known_labels(values)

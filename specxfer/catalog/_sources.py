@@ -1,6 +1,7 @@
 """Where the spectra of a catalogue come from, a block of rows at a time."""
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 import numpy as np
 
@@ -109,6 +110,11 @@ def as_source(source, reader, on_error):
         if reader is not None:
             raise ValueError("source is Spectra, which need no reader=: leave it out.")
         found = Rows(source)
+    elif isinstance(source, (str, bytes, PurePath)):
+        raise TypeError(
+            f"source is one path, {str(source)!r}; expected Spectra, or a list of "
+            f'paths, such as sorted(Path({str(source)!r}).glob("*.fits")).'
+        )
     elif reader is None:
         raise TypeError(
             f"source is a {type(source).__name__}; expected Spectra, or paths of files "

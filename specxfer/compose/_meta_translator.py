@@ -10,7 +10,12 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from specxfer._compositions import parameter_of_last, predict_at, resolution_of
+from specxfer._compositions import (
+    check_target_grid,
+    parameter_of_last,
+    predict_at,
+    resolution_of,
+)
 from specxfer.base import predict_std, sample, support, translate
 
 
@@ -128,6 +133,9 @@ class MetaTranslator(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """At which resolving powers to predict what is compared with y, or None."""
         power = resolution_of(self.estimator_, self._crop(y))
         return power if power is None else self._expand_resolution(power)
+
+    def _check_target_grid(self, y):
+        check_target_grid(self.estimator_, self._crop(y))
 
     def _crop(self, y):
         return y

@@ -9,7 +9,8 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm import tqdm
 
-from specxfer.base import Translator, _check_rows
+from specxfer._rows import check_rows
+from specxfer.base import Translator
 from specxfer.linear._grid_search import GridSearch
 from specxfer.linear._held_out import GridPoint
 from specxfer.linear._pca_ridge import PCARidge
@@ -182,7 +183,7 @@ class PCARidgeCV(Translator):
         for name in ("best_estimator_", "best_params_", "best_index_", "best_score_"):
             self.__dict__.pop(name, None)  # of an earlier fit
         spectra = self._check_source(X, reset=True), self._check_target(y)
-        _check_rows(*spectra)
+        check_rows(*spectra)
         prototype = self._made(GridPoint, n_components=max(grid["n_components"]))
         prototype._check_source(X, reset=True)
         search = GridSearch(

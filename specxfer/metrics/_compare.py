@@ -3,6 +3,7 @@
 import numpy as np
 from astropy.table import Table
 
+from specxfer._checks import known_labels
 from specxfer._stars import star_codes
 from specxfer.lines import window_names
 from specxfer.metrics._continuum import checked_prediction
@@ -212,7 +213,8 @@ def giants_and_dwarfs(labels):
     Returns
     -------
     dict of str to ndarray of bool
-        "giant" and "dwarf". A star with an unknown label is in neither.
+        "giant" and "dwarf". A star with an unknown label (NaN, masked, or −999 and
+        below) is in neither.
 
     Raises
     ------
@@ -248,7 +250,7 @@ def giants_and_dwarfs(labels):
 
 def _unmasked(column):
     values = np.ma.asarray(getattr(column, "value", column), dtype=float)
-    return values.filled(np.nan)
+    return known_labels(values.filled(np.nan))
 
 
 def _checked_domains(domains, y):

@@ -201,3 +201,26 @@ def test_domains_that_cannot_be_told_are_an_error(pairs, model):
     few.fit(*(s[:100] for s in pairs))
     with pytest.raises(ValueError, match=r"do not tell giants from dwarfs"):
         few.predict(X.replace(meta=X.meta[["fe_h"]]))
+
+
+def test_values_that_say_unknown_are_unknown(pairs, model):
+    X, y = (s[:N_TRAIN] for s in pairs)
+    flagged, marked = y.meta.copy(), y.meta.copy()
+    flagged["ce_fe"][:40], marked["ce_fe"][:40] = np.nan, -9999.0
+    of_both = [
+        regressor(["Ce"]).fit(X, y.replace(meta=meta)).skill_["rms"][0]
+        for meta in (flagged, marked)
+    ]
+    assert of_both[0] == of_both[1]
+    some = pairs[0][:4].replace(meta=pairs[0].meta[:4].copy())
+    some.meta["fe_h"][1] = -9999.0
+    assert np.isnan(model.predict(some)[1]).all()
+
+
+def test_a_star_that_was_not_seen_is_neither_supported_nor_informed(pairs, model):
+    X = pairs[0][:4]
+    ivar = X.ivar.copy()
+    ivar[2] = 0
+    table = model.predict_table(X.replace(ivar=ivar))
+    assert list(table["supported"]) == [True, True, False, True]
+    assert list(table["ce_fe_informed"]) == [True, True, False, True]

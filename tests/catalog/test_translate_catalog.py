@@ -458,6 +458,7 @@ def test_files_of_more_than_a_star_are_refused(model, new, files, tmp_path):
         ({"source": ["a"]}, TypeError, "source is a list; expected Spectra, or paths"),
         ({"source": [], "reader": len}, ValueError, "source holds no star"),
         ({"reader": len}, ValueError, "need no reader"),
+        ({"source": "folder", "reader": len}, TypeError, r"list of paths, such as sor"),
         ({"resolution": [1.0, 2.0]}, ValueError, "resolution has 2 values and source"),
     ],
 )

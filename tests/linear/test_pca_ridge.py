@@ -394,3 +394,11 @@ def test_better_spectra_of_such_stars_are_not_flagged(rng):
     model = PCARidge(n_components=2).fit(seen(50, train), truth[train, :4])
     for snr in (20, 50, 200):
         assert (model.support(seen(snr, test)) > 1).mean() < 0.05
+
+
+def test_a_star_of_which_nothing_was_seen_has_no_support(rng):
+    X, y = rng.normal(1, 0.1, (60, 300)), rng.normal(1, 0.1, (60, 3))
+    model = PCARidge(n_components=2).fit(X, y)
+    X = X[:3].copy()
+    X[0], X[1, 2:] = np.nan, np.nan
+    assert np.isinf(model.support(X)).tolist() == [True, True, False]

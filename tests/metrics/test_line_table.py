@@ -188,3 +188,9 @@ def test_bad_models_are_errors():
         line_table(y.flux, {"m": truth}, LINES, wave=WAVE, medium="air")
     with pytest.raises(ValueError, match="quantity is 'depth'"):
         line_table(y, {"m": truth}, LINES, quantity="depth")
+
+
+def test_a_star_whose_labels_say_unknown_is_in_no_domain():
+    found = giants_and_dwarfs(Table({"teff": [4800, -9999.0], "logg": [-999.0, 4.4]}))
+    assert not found["giant"].any()
+    assert not found["dwarf"].any()

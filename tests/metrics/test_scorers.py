@@ -6,6 +6,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 from specxfer import Spectra
+from specxfer.compose import TargetWindow
+from specxfer.linear import PCARidge
 from specxfer.lines import load_lines
 from specxfer.metrics import chi2_scorer, line_ew_scorer, line_flux_scorer
 from specxfer.model_selection import StarKFold
@@ -132,3 +134,14 @@ def test_scorers_pickle_and_show_themselves(pair):
         assert repr(copy) == repr(scoring)
     shown = "line_flux_scorer(lines=['Ba II 5854'], noise='none', error_floor=0.02)"
     assert repr(line_flux_scorer(BARIUM, noise="none", error_floor=0.02)) == shown
+
+
+def test_y_on_another_grid_than_the_translators_is_an_error(pair):
+    X, y = pair
+    for model in (PCARidge(3), TargetWindow(PCARidge(3), BARIUM, pad=1.0)):
+        model.fit(X, y)
+        for scorer in scorers().values():
+            assert np.isfinite(scorer(model, X, y))
+            for wrong in (y.replace(medium="vacuum"), y.replace(wave=WAVE + 0.3)):
+                with pytest.raises(ValueError, match=r"training target|grid"):
+                    scorer(model, X, wrong)
