@@ -103,6 +103,8 @@ def translate_catalog(
     ------
     CatalogError
         If `out` holds something else, a file cannot be read, or a worker died.
+    ValueError
+        If an argument is out of range, or the model does not predict one of `lines`.
     ImportError
         If zarr is not installed.
 
@@ -248,10 +250,23 @@ def _looked_at(plan, source):
     starts = range(0, len(source), 64)
     others = (np.arange(at, min(at + 64, len(source))) for at in starts)
     for rows in (np.unique(spaced), *others):
-        arrays = plan.arrays(source.picked(rows).loaded(), rows)[0]
+        arrays, widths = plan.arrays(source.picked(rows).loaded(), rows)
         if arrays:
+            if widths is not None:
+                _check_covered(plan.lines, widths[0])
             return arrays
     raise CatalogError(f"none of the {len(source)} files could be read.")
+
+
+def _check_covered(lines, widths):
+    """Refuse lines that no star has a width of: the model does not predict them."""
+    names = window_names(each_window(lines))
+    lost = [n for n, known in zip(names, np.isfinite(widths).any(axis=0)) if not known]
+    if lost:
+        raise ValueError(
+            f"the model does not predict {lost}, or not all of their windows: leave "
+            "them out of lines=, or fit a model to them."
+        )
 
 
 def _sketch(arrays):

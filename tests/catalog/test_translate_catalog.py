@@ -470,6 +470,15 @@ def test_wrong_arguments_are_named(change, error, said, model, new, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_lines_that_are_not_predicted_are_an_error(new, tmp_path):
+    X, y = stars(100, 1)
+    here, there = (5002, 5006), (5010, 5014)
+    model = TargetWindow(PCARidge(3), [here]).fit(X, y)
+    with pytest.raises(ValueError, match=r"does not predict \['5010.00-5014.00'\]"):
+        specxfer.translate_catalog(model, new, tmp_path / "o", lines=[here, there])
+    assert not (tmp_path / "o").exists()
+
+
 def test_models_that_are_no_translators_are_refused(new, tmp_path):
     plain = LinearRegression().fit(np.ones((3, 30)), np.ones((3, 20)))
     with pytest.raises(TypeError, match="translate_catalog found a LinearRegression"):
