@@ -301,3 +301,10 @@ def known_labels(values):
     ndarray of float
     """
     return np.where(values <= MISSING, np.nan, values)
+
+
+def range_said(wave, medium, said):
+    """What wavelengths a grid has, to be added to a message."""
+    if wave is None:
+        return ""
+    return f", {said} {wave[0]:.0f} to {wave[-1]:.0f} Å in {medium}"

@@ -11,7 +11,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from specxfer._checks import check_same_grid
+from specxfer._checks import check_same_grid, range_said
 from specxfer._compositions import (
     predict_like,
     predict_std,
@@ -163,7 +163,8 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if not used.any():
             raise ValueError(
                 f"none of the {len(X)} stars has a weight and a valid pixel on both "
-                "sides: X or y is masked everywhere (NaN or ivar 0)."
+                f"sides: {has_source.sum()} have one in X, {has_target.sum()} in y "
+                f"(NaN or ivar 0 is none), {(weight > 0).sum()} a weight."
             )
         kept = paired if self._fit_source is None else has_source
         if self._fit_unpaired is not None:
@@ -240,7 +241,9 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input: pixels on the training grid."
+                f"{self.n_features_in_} features as input: pixels on the training grid"
+                f"{range_said(self.wave_in_, self.medium_in_, 'which is')}"
+                f"{range_said(X.wave, X.medium, 'X is')}."
             )
         if X.wave is not None and self.wave_in_ is not None:
             check_same_grid(

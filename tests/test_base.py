@@ -241,3 +241,16 @@ def test_number_formats_of_plain_arrays(rng, dtype):
     model = PCARidge(n_components=2).fit(x, y)
     reference = PCARidge(n_components=2).fit(x.astype("f8"), y)
     np.testing.assert_allclose(model.predict(x), reference.predict(x), atol=1e-4)
+
+
+def test_what_is_masked_and_what_was_swapped_is_said(rng):
+    X = Spectra(
+        rng.normal(1, 0.1, (9, 5)), wave=15000.0 + np.arange(5), medium="vacuum"
+    )
+    y = Spectra(rng.normal(1, 0.1, (9, 4)), wave=5000.0 + np.arange(4), medium="air")
+    with pytest.raises(ValueError, match=r"9 have one in X, 0 in y .* 9 a weight"):
+        PCARidge(2).fit(X, y.replace(ivar=np.zeros((9, 4))))
+    model = PCARidge(2).fit(X, y)
+    told = "which is 15000 to 15004 Å in vacuum, X is 5000 to 5003 Å in air"
+    with pytest.raises(ValueError, match=told):
+        model.predict(y)
