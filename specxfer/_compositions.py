@@ -206,11 +206,8 @@ def check_target_grid(model, y):
     ValueError
         If both have wavelengths, and they or their medium differ.
     """
-    try:
-        translator, _ = translator_of(model, None, "predict", transform=False)
-    except TypeError:
-        return
-    if hasattr(translator, "_check_target_grid"):
+    translator = _translator_in(model)
+    if translator is not None:
         translator._check_target_grid(y)
 
 
@@ -244,11 +241,16 @@ def resolution_of(model, y):
     ndarray of shape (n_spectra, n_chips) or None
         None where y does not say, or the model knows of no resolving power.
     """
+    translator = _translator_in(model)
+    return None if translator is None else translator._resolution_of(y)
+
+
+def _translator_in(model):
+    """The translator at the end of any estimator, or None."""
     try:
-        translator, _ = translator_of(model, None, "predict", transform=False)
+        return translator_of(model, None, "predict", transform=False)[0]
     except TypeError:
         return None
-    return translator._resolution_of(y)
 
 
 def _at(resolution):
