@@ -289,22 +289,38 @@ def check_same_grid(a, b, name_a, name_b):
         )
 
 
-def known_labels(values):
-    """Labels as catalogues give them, with NaN for −999 and below, their "unknown".
+def known_labels(column):
+    """A column of labels, with NaN for what is masked, and for −999 and below.
 
     Parameters
     ----------
-    values : ndarray of float
+    column : Column, Quantity or array-like of shape (n,)
 
     Returns
     -------
-    ndarray of float
+    ndarray of float of shape (n,)
     """
+    values = np.ma.asarray(getattr(column, "value", column), dtype=float)
+    values = values.filled(np.nan)
     return np.where(values <= MISSING, np.nan, values)
 
 
 def range_said(wave, medium, said):
-    """What wavelengths a grid has, to be added to a message."""
+    """What wavelengths a grid has, to be added to a message.
+
+    Parameters
+    ----------
+    wave : ndarray of shape (n_pixels,) or None
+        Å.
+    medium : {"air", "vacuum"} or None
+    said : str
+        What comes before the range.
+
+    Returns
+    -------
+    str
+        Empty without a grid.
+    """
     if wave is None:
         return ""
     return f", {said} {wave[0]:.0f} to {wave[-1]:.0f} Å in {medium}"

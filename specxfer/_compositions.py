@@ -175,6 +175,11 @@ def predict_like(model, X, y):
     -------
     ndarray of shape (n_spectra, n_pixels_out)
 
+    Raises
+    ------
+    ValueError
+        If y is on another grid, or in another medium, than the translator writes.
+
     Examples
     --------
     >>> import numpy as np, specxfer

@@ -50,7 +50,17 @@ def row_hashes(spectra):
 
 
 def check_rows(X, y):
-    """Refuse spectra that are not of the same stars in the same order."""
+    """Refuse spectra that are not of the same stars in the same order.
+
+    Parameters
+    ----------
+    X, y : Spectra of shape (n, n_pixels)
+
+    Raises
+    ------
+    ValueError
+        If numbers of rows or ids differ.
+    """
     if len(X) != len(y):
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: "

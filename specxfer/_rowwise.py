@@ -4,9 +4,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from specxfer._exact import exact_matmul
+from specxfer._threads import blas_threads
 
 __all__ = ["rowwise_matmul"]
 
@@ -95,7 +95,7 @@ def rowwise_matmul(a, b, out=None):
     """
     if out is None:
         out = np.empty((len(a), b.shape[1]), b.dtype)
-    c_contiguous, n_threads = b.flags.c_contiguous, _n_threads()
+    c_contiguous, n_threads = b.flags.c_contiguous, blas_threads()
     for way in _ways(b.dtype, n_threads):
         if _alike_in_all_rows(way, b.shape, c_contiguous, n_threads):
             break
@@ -137,14 +137,3 @@ def _alike_in_all_rows(way, shape, c_contiguous, n_threads):
         if (made[:5] != first).any() or (made[5:] != made[:-5]).any():
             return False
     return True
-
-
-def _n_threads():
-    """Threads that numpy's BLAS takes just now."""
-    counts = [lib.num_threads for lib in _blas().lib_controllers]
-    return max(filter(None, counts), default=1)
-
-
-@lru_cache(maxsize=1)
-def _blas():
-    return ThreadpoolController().select(user_api="blas")

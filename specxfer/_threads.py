@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["in_parallel"]
+__all__ = ["blas_threads", "in_parallel"]
 
 
 def in_parallel(function, items):
@@ -40,6 +40,16 @@ def in_parallel(function, items):
         if min(n_threads, len(items)) <= 1 or current_thread() in _workers:
             return [function(item) for item in items]
         return list(_pool(n_threads).map(function, items))
+
+
+def blas_threads():
+    """Threads that numpy's BLAS takes just now.
+
+    Returns
+    -------
+    int
+    """
+    return max(filter(None, (lib.get_num_threads() for lib in _blas())), default=1)
 
 
 _state = {"lock": Lock(), "depth": 0, "n_threads": 1}

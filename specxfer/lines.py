@@ -234,9 +234,8 @@ def as_windows(windows, medium=None):
             window = (window if medium is None else window.to_medium(medium)).window
         elif not _is_pair(window):
             hint = ""
-            if isinstance(windows, str):
-                window = windows
-                hint = f" load_lines(survey, names={windows!r}) gives lines by name."
+            if isinstance(window, str):
+                hint = f" load_lines(survey, names={window!r}) gives lines by name."
             raise TypeError(
                 f"{window!r} is no window; expected a Line or (lo, hi) in Å.{hint}"
             )
@@ -271,7 +270,7 @@ def window_names(windows):
     return [
         window.name
         if isinstance(window, Line)
-        else "{:.2f}-{:.2f}".format(*map(_in_angstrom, window))
+        else "{:.2f}-{:.2f}".format(*as_windows(window)[0])
         for window in each_window(windows)
     ]
 
@@ -376,7 +375,8 @@ def _convert(wave, medium):
 
 def each_window(windows):
     """The windows as a list, also where only one was given."""
-    return [windows] if isinstance(windows, Line) or _is_pair(windows) else [*windows]
+    one = isinstance(windows, str | Line) or _is_pair(windows)
+    return [windows] if one else [*windows]
 
 
 def _in_angstrom(edge):

@@ -13,7 +13,7 @@ from specxfer._rowwise import rowwise_matmul
 @pytest.mark.parametrize("unsound", [0, 1, 2, 3])  # ways whose rows are not alike
 def test_a_row_of_a_product_is_its_own(rng, monkeypatch, dtype, n_columns, unsound):
     real = _rowwise._alike_in_all_rows
-    ways = list(_rowwise._ways(np.dtype(dtype), _rowwise._n_threads()))
+    ways = list(_rowwise._ways(np.dtype(dtype), _rowwise.blas_threads()))
 
     def alike(way, *how):
         return ways.index(way) >= unsound and real(way, *how)

@@ -85,9 +85,7 @@ def _column(name, spectra):
                 f"meta has {found}, which differ in nothing but case: keep one of them."
             )
         if found:
-            values = each.meta[found[0]]
-            values = np.ma.asarray(getattr(values, "value", values), dtype=float)
-            return known_labels(values.filled(np.nan))
+            return known_labels(each.meta[found[0]])
     return None
 
 

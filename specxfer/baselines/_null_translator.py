@@ -324,6 +324,4 @@ def _read_labels(X, names):
     missing = [name for name in names if name not in X.meta.colnames]
     if missing:
         raise ValueError(f"X.meta lacks {missing}; it has {X.meta.colnames}.")
-    columns = [np.ma.asarray(X.meta[name]).astype(float) for name in names]
-    values = np.ma.filled(np.ma.column_stack(columns), np.nan)
-    return known_labels(values)
+    return np.column_stack([known_labels(X.meta[name]) for name in names])

@@ -243,14 +243,9 @@ def giants_and_dwarfs(labels):
             "no labels to tell giants from dwarfs by: expected columns teff and logg, "
             f"or giant; seen {sorted(columns)}. Give domains={{name: mask}} instead."
         )
-    teff, logg = (_unmasked(columns[name]) for name in ("teff", "logg"))
+    teff, logg = (known_labels(columns[name]) for name in ("teff", "logg"))
     giant = (teff < 5500) & (logg < 3.5)
     return {"giant": giant, "dwarf": ~giant & np.isfinite(teff) & np.isfinite(logg)}
-
-
-def _unmasked(column):
-    values = np.ma.asarray(getattr(column, "value", column), dtype=float)
-    return known_labels(values.filled(np.nan))
 
 
 def _checked_domains(domains, y):
