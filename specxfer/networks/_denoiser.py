@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from specxfer.networks._losses import weighted_mean
+from specxfer.networks._mixture_score import MixtureScore
 
 DEPTH = 2  # residual blocks
 LEVELS = 8  # cosines of the noise level
@@ -60,7 +61,8 @@ class Denoiser(Preconditioned):
     ``c_skip = 1 / (1 + σ²)``, ``c_out = σ / √(1 + σ²)`` and ``c_in = 1 / √(1 + σ²)``
     (Karras et al. 2022, table 1). F is a residual network whose hidden units are
     shifted and scaled by star and noise level; before training it is 0, and D what it
-    should be of latents that are N(0, 1).
+    should be of latents that are N(0, 1). A mixture of Gaussians, if there is one, is
+    added in closed form: the network then learns what is left.
 
     Parameters
     ----------
@@ -68,6 +70,8 @@ class Denoiser(Preconditioned):
     n_conditions : int
     width : int, default=64
         Hidden units.
+    n_gaussians : int, default=0
+        Of the mixture, whose buffers are to be loaded.
 
     References
     ----------
@@ -83,7 +87,7 @@ class Denoiser(Preconditioned):
     tensor([[0.5000, 0.5000]])
     """
 
-    def __init__(self, n_latents, n_conditions, width=64):
+    def __init__(self, n_latents, n_conditions, width=64, n_gaussians=0):
         super().__init__()
 
         def layers(n_in, n_out):
@@ -97,6 +101,7 @@ class Denoiser(Preconditioned):
         for layer in (*self.known, *self.down, self.outer):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.mixture = MixtureScore(n_gaussians, n_latents) if n_gaussians else None
 
     def found(self, x, angle, conditions):
         """F.
@@ -116,11 +121,12 @@ class Denoiser(Preconditioned):
         order = torch.arange(LEVELS, dtype=angle.dtype, device=angle.device)
         level = self.level(torch.cos(2 * order * angle))
         known = functional.silu(self.star(conditions) + level)
+        start = 0 if self.mixture is None else self.mixture(x, angle)
         x = self.inner(x)
         for up, of_known, down in zip(self.up, self.known, self.down):
             scale, shift = of_known(known).chunk(2, dim=1)
             x = x + down(functional.silu(up(x) * (1 + scale) + shift))
-        return self.outer(x)
+        return start + self.outer(x)
 
     def forward(self, flux, draws, ivar=None):
         """F of one draw of each star at a random noise level, and what it should be.

@@ -6,6 +6,7 @@ import numpy as np
 
 from specxfer._rowwise import rowwise_matmul
 from specxfer.neural._gated_arrays import _sigmoid
+from specxfer.neural._mixture_arrays import MixtureArrays
 
 __all__ = ["DenoiserArrays"]
 
@@ -21,9 +22,11 @@ class DenoiserArrays:
     ----------
     layers : dict of str to (ndarray of shape (n_in, n_out), ndarray of shape (n_out,))
         Weights and biases, by the names of the network.
+    mixture : MixtureArrays, optional
     """
 
     layers: dict
+    mixture: MixtureArrays | None = None
 
     @classmethod
     def of(cls, state, dtype=np.float32):
@@ -47,7 +50,7 @@ class DenoiserArrays:
                 np.ascontiguousarray(weight.T.astype(dtype)),
                 bias.astype(dtype),
             )
-        return cls(found)
+        return cls(found, MixtureArrays.of(state, dtype))
 
     @property
     def n_latents(self):
@@ -56,6 +59,11 @@ class DenoiserArrays:
     @property
     def trained(self):
         """Whether F is anything but 0."""
+        return self.mixture is not None or self._learnt
+
+    @property
+    def _learnt(self):
+        """Whether the network adds anything."""
         return bool(self.layers["outer"][0].any() or self.layers["outer"][1].any())
 
     def _after(self, name, x):
@@ -88,8 +96,11 @@ class DenoiserArrays:
         -------
         ndarray of shape (n * repeats, d)
         """
-        if not self.trained:
-            return np.zeros_like(x)
+        found = np.zeros_like(x)
+        if self.mixture is not None:
+            found = self.mixture(x, repeated(angle, repeats))
+        if not self._learnt:
+            return found
         hidden = self._after("inner", x)
         for i, (scale, shift) in enumerate(self._known(conditions, angle)):
             before = self._after(f"up.{i}", hidden)
@@ -97,7 +108,7 @@ class DenoiserArrays:
             many *= 1 + scale[:, None]
             many += shift[:, None]
             hidden += self._after(f"down.{i}", silu(before))
-        return self._after("outer", hidden)
+        return found + self._after("outer", hidden)
 
     def jacobian(self, x, angle, conditions, repeats=1):
         """F and its derivatives by x.
@@ -114,8 +125,11 @@ class DenoiserArrays:
             ``slopes[:, i, j]`` is that of the j-th number by the i-th of x.
         """
         n, d = x.shape
-        if not self.trained:
-            return np.zeros_like(x), np.zeros((n, d, d), x.dtype)
+        value, slopes = np.zeros_like(x), np.zeros((n, d, d), x.dtype)
+        if self.mixture is not None:
+            value, slopes = self.mixture.jacobian(x, repeated(angle, repeats))
+        if not self._learnt:
+            return value, slopes
         hidden = self._after("inner", x)
         by = np.repeat(self.layers["inner"][0][None], n, axis=0)
         for i, (scale, shift) in enumerate(self._known(conditions, angle)):
@@ -126,13 +140,19 @@ class DenoiserArrays:
             through = self._product(by, f"up.{i}") * rising[:, None]
             by = by + self._product(through, f"down.{i}")
             hidden += self._after(f"down.{i}", before * half)
-        return self._after("outer", hidden), self._product(by, "outer")
+        value = value + self._after("outer", hidden)
+        return value, slopes + self._product(by, "outer")
 
     def _product(self, by, name):
         """Rows of a stack of matrices times the weights of a layer."""
         weight = self.layers[name][0]
         flat = rowwise_matmul(by.reshape(-1, by.shape[2]), weight)
         return flat.reshape(*by.shape[:2], -1)
+
+
+def repeated(angle, repeats):
+    """The noise level of each row, if each star has its own."""
+    return angle if np.ndim(angle) == 0 else np.repeat(angle, repeats, axis=0)
 
 
 def silu(x):

@@ -48,6 +48,9 @@ class PixelTraining(ShapeTraining):
         shape, width = self.shape, self.settings.shape_width
         return UNet(shape.n_leading, shape.n_conditions, max(1, width // 2))
 
+    def _start(self, judges):
+        return None, None, None
+
     def _found(self, state):
         """F of the last round for the draws of some stars; None of Gaussians."""
         if state is None:
@@ -118,7 +121,7 @@ class PixelTraining(ShapeTraining):
 
         return judged
 
-    def _scores(self, shape, left_out):
+    def _scores(self, shape, left_out, axes):
         """Logarithmic score of what the targets of stars left out tell, (n,)."""
         rows = np.flatnonzero(left_out)
         rng = np.random.default_rng([self.seed, self.settings.n_rounds])

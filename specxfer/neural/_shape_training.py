@@ -13,11 +13,13 @@ from specxfer.neural._denoiser_arrays import DenoiserArrays
 from specxfer.neural._judges import Judges
 from specxfer.neural._latents import Information
 from specxfer.neural._member_training import one_thread
-from specxfer.neural._posterior import posterior_draws
+from specxfer.neural._mixture import Mixture
+from specxfer.neural._posterior import given_gaussian, posterior_draws
 from specxfer.neural._randomness import OwnRandomness
 from specxfer.neural._schedule import Schedule
 from specxfer.neural._shape import Shape
 from specxfer.neural._training import train
+from specxfer.neural._weights import arrays_of
 
 __all__ = ["ShapeTraining", "logarithmic_score"]
 
@@ -28,7 +30,7 @@ STEPS = 10  # for these
 STARS = 1024  # drawn for together
 SCORED = 128  # draws by which a round is judged
 KERNEL = 0.15  # blur of latents that are better known than that
-LEAST = 1e-6  # information on a latent, beside the prior's 1
+FAINT = 1e-9  # variance of what is not seen at all
 JUDGED_AT = np.arctan(np.exp(np.linspace(-2.5, 2.5, 8)))  # noise levels
 DECAY = 0.01
 BATCHES = 64  # an epoch, unless they would be too small or large
@@ -59,14 +61,16 @@ class ShapeTraining:
     -----
     By expectation and maximisation (Rozet et al. 2024, NeurIPS 37, arXiv:2405.13712):
     draws of what each star's latents may be, given its noisy target and what has been
-    learnt so far, and a diffusion learnt from these draws, in turn. It begins with
-    Gaussian latents. A fifth of the stars are left out. A third of them choose
-    a round, by how well their noisy latents are foretold, each by itself, by the
-    logarithmic score, a proper one (Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102,
-    359). The others judge what was chosen: unless it beats the Gaussian by two standard
-    errors, the Gaussian is kept. A round's loss is on draws that it learns from, and
-    lowest at once in a first round, whose draws are nearly Gaussian: so its last epoch
-    is kept, not its best.
+    learnt so far, and a diffusion learnt from these draws, in turn. It begins with a
+    mixture of Gaussians, which can be learnt through noise at once, and of which the
+    denoiser is known; the network learns what this leaves. A fifth of the stars are
+    left out. A third of them choose how many Gaussians there are, and a round (or
+    none: the mixture), by how well their noisy latents are foretold, axis by axis, by
+    the logarithmic score, a proper one (Gneiting & Raftery 2007, J. Am. Stat. Assoc.
+    102, 359), along the axes in which the Gaussians differ most. The others judge what
+    was chosen: unless it beats the Gaussian by two standard errors, the Gaussian is
+    kept. A round's loss is on draws that it learns from, and lowest at once in a first
+    round: so its last epoch is kept, not its best.
     """
 
     settings: object
@@ -86,25 +90,28 @@ class ShapeTraining:
         shape : Shape
         history : dict of str to ndarray
             Of the epochs of all rounds: "round", "train_loss", "valid_loss",
-            "gaussian_loss", "seconds"; of the rounds: "score_gain",
-            "score_gain_error"; and "round_chosen".
+            "gaussian_loss", "seconds"; of the rounds, and before them: "score_gain",
+            "score_gain_error"; and "round_chosen", 0 if none.
         """
         judges = Judges.of(self.stars, self.seed)
         rounds, d = self.settings.n_rounds, self.shape.n_leading
         if not (rounds and d and judges.can_judge):
             return self.shape, {}
-        found, histories, gains, state = [], [], [], None
-        before = self._scores(self.shape, judges.left_out)
+        state, draws, axes = self._start(judges)
+        before = self._scores(self.shape, judges.left_out, axes)
+        found, histories = [replace(self.shape, state=state)], []
+        gains = [self._scores(found[0], judges.left_out, axes) - before]
         for number in range(rounds):
-            draws = self._draws(state, number)
+            if draws is None:
+                draws = self._draws(state, number)
             trained = self._trained(draws, judges, state, number)
-            state = trained.state
+            state, draws = trained.state, None
             histories.append(
                 trained.history
                 | {"round": np.full(len(trained.history["epoch"]), number + 1)}
             )
             found.append(replace(self.shape, state=state))
-            gains.append(self._scores(found[-1], judges.left_out) - before)
+            gains.append(self._scores(found[-1], judges.left_out, axes) - before)
         best = judges.best(gains)
         kept = found[best] if judges.prove(gains[best]) else self.shape
         if kept.trained:
@@ -112,8 +119,24 @@ class ShapeTraining:
         history = {k: np.concatenate([h[k] for h in histories]) for k in histories[0]}
         judged = np.array([judges.gain(g, judges.judging) for g in gains])
         history["score_gain"], history["score_gain_error"] = judged.T
-        history["round_chosen"] = np.array([best + 1])
+        history["round_chosen"] = np.array([best])
         return kept, history
+
+    def _start(self, judges):
+        """Weights before the first round, draws for it, and axes to judge along."""
+        learnt, choosing = ~judges.left_out, judges.choosing
+        of_stars = self.information[learnt], self.weight[learnt]
+        mixture = Mixture.of(*of_stars, self.information[choosing])
+        left = given_gaussian(self.information)[1].mean(axis=0)
+        axes = mixture.axes(np.eye(len(left)) - left)
+        if len(mixture.share) == 1:
+            return None, None, axes
+        state = arrays_of(self._network(n_gaussians=len(mixture.share)))
+        for name, values in mixture.state().items():
+            state[f"mixture.{name}"] = values.astype(np.float32)
+        rng = np.random.default_rng([self.seed, FIRST_WEIGHTS])
+        draws = mixture.draws(self.information, N_DRAWS, rng)
+        return state, draws.astype(np.float32), axes
 
     def _draws(self, state, number):
         """What latents may be, (n, N_DRAWS, d), by the last round."""
@@ -138,19 +161,21 @@ class ShapeTraining:
         judged = self.information[left_out], self.conditions[left_out]
         return shape.widened(*judged, SCORED, self.seed)
 
-    def _network(self, state=None):
+    def _network(self, state=None, **sizes):
         """A new network, or that of the last round."""
+        if state is not None and "mixture.share" in state:
+            sizes["n_gaussians"] = len(state["mixture.share"])
         with OwnRandomness(self.seed, CPU) as own:
             own.reseed(FIRST_WEIGHTS)
-            network = self._new_network()
+            network = self._new_network(**sizes)
         if state is not None:
             network.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
         return network.to(self.device)
 
-    def _new_network(self):
+    def _new_network(self, **sizes):
         shape = self.shape
         width = self.settings.shape_width
-        return Denoiser(shape.n_leading, shape.n_conditions, width)
+        return Denoiser(shape.n_leading, shape.n_conditions, width, **sizes)
 
     def _batches(self, draws, learnt, number):
         """Of the stars that are learnt from."""
@@ -220,17 +245,19 @@ class ShapeTraining:
 
         return judged
 
-    def _scores(self, shape, left_out):
-        """Logarithmic score of the noisy latents of each star left out, (n,)."""
+    def _scores(self, shape, left_out, axes):
+        """Logarithmic score of each star left out, along each of the axes, (n,)."""
         information, told = self.information[left_out], self.conditions[left_out]
         n, d = information.eta.shape
         rng = np.random.default_rng([self.seed, self.settings.n_rounds])
         white, more = rng.standard_normal((n, SCORED, d)), rng.standard_normal((n, d))
         u = shape.drawn(white, told, STEPS, "heun").astype(float)
-        noise = np.linalg.inv(information.precision + LEAST * np.eye(d))
-        seen = (noise @ information.eta[:, :, None])[:, :, 0]
-        own = noise[:, range(d), range(d)]
-        return logarithmic_score(u, seen, own, np.ones_like(own), more)
+        seen, left = given_gaussian(information)
+        heard = np.eye(d) - left  # u, shrunk so, and noise are the posterior mean
+        noise = np.einsum("ij,nik,kj->nj", axes, left @ heard, axes, optimize=True)
+        to = heard @ axes
+        usual = np.square(to).sum(axis=1) + FAINT
+        return logarithmic_score(u @ to, seen @ axes, noise, usual, more)
 
 
 def logarithmic_score(draws, seen, noise, usual, white):
