@@ -1,5 +1,6 @@
 """`ComponentTranslator`: what translators by the target's components have in common."""
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,16 +15,16 @@ from specxfer.linear._scores import BLOCK
 from specxfer.lines import Line, load_lines, window_pixels
 from specxfer.neural._blend import Blend
 from specxfer.neural._device import resolve_device
+from specxfer.neural._held import Held
 from specxfer.neural._matched_features import MatchedFeatures, left_out_scores
 from specxfer.neural._member_training import MemberTraining
 from specxfer.neural._members import left_out_mean
 from specxfer.neural._target_components import TargetComponents
 
-__all__ = ["ComponentTranslator", "held_within"]
+__all__ = ["ComponentTranslator"]
 
 MOST_PARTS = 5  # of the stars, each left out by some members
 FEWEST_STARS = 4
-SMALL = 1e-6  # of the mean variance: directions of less are left alone
 SOME = 4000  # stars that are enough for a mean covariance
 
 
@@ -131,16 +132,19 @@ class ComponentTranslator(OfPixelRidge, Translator):
         mean = self._blended(X, features, parts, target, left_out, sample_weight)
         learnt = features, mean, components, target, stars, sample_weight
         mean = self._passed_on(*learnt, device, seed)
-        self._held = np.eye(mean.shape[1])
-        spread = self._mean_spread(X, sample_weight)
-        self._held = held_within(spread, target.missed(mean, sample_weight))
+        self._held, spread = Held.of(
+            mean,
+            sample_weight,
+            partial(self._mean_spread, X),
+            partial(target.missed, mean),
+        )
         del target, training, features, learnt  # the last ridge needs the room
         readout = SpectralRidge(
             n_factors=self.n_factors, random_state=seed, device=str(device)
         )
         readout._fit_features(
             mean,
-            self._held @ spread @ self._held.T,
+            spread,
             y,
             sample_weight,
             stars,
@@ -204,21 +208,22 @@ class ComponentTranslator(OfPixelRidge, Translator):
         for start in range(0, len(X), BLOCK):
             yield slice(start, min(start + BLOCK, len(X))), None
 
-    def _mean_spread(self, X, sample_weight):
-        """Mean covariance of the coefficients, from a sample of the training stars."""
+    def _mean_spread(self, X, weights):
+        """Mean covariances of the coefficients, from a sample of the training stars."""
         some = slice(None, None, -(-len(X) // SOME))
-        X, weight = X[some], sample_weight[some]
+        X, weights = X[some], weights[:, some]
         total = 0.0
         for rows, block in X.iter_blocks(self._block_rows):
-            total += np.tensordot(weight[rows], self._features(block)[1], axes=1)
-        return total / weight.sum()
+            spread = self._read(*self._foretold(block))[1]
+            total += np.tensordot(weights[:, rows], spread, axes=1)
+        return total / weights.sum(axis=1)[:, None, None]
 
     # --------------------------------------------------------------- predicting
     def _features(self, X, with_spread=True, matched=None):
         """The target's coefficients and their covariance."""
         mean, spread = self._read(*self._foretold(X, with_spread, matched))
         if with_spread:
-            spread = self._held @ spread @ self._held.T
+            spread = self._held(mean, spread)
         return mean, spread
 
     def _looked_at(self, X, with_spread=True):
@@ -257,24 +262,3 @@ class ComponentTranslator(OfPixelRidge, Translator):
         if self._blend is None:
             return np.ones(self._members.sizes["n_out"])
         return self._blend.share
-
-
-def held_within(spread, most):
-    """What keeps a covariance within another, direction by direction.
-
-    Parameters
-    ----------
-    spread, most : ndarray of shape (k, k)
-
-    Returns
-    -------
-    ndarray of shape (k, k)
-        D, for which ``D spread Dᵀ`` is `spread` where that is less than `most`, and
-        `most` elsewhere, in the directions in which both are diagonal.
-    """
-    ridge = SMALL * np.trace(spread) / len(spread) + np.finfo(float).tiny
-    root = np.linalg.cholesky(spread + ridge * np.eye(len(spread)))
-    inverse = np.linalg.inv(root)
-    values, vectors = np.linalg.eigh(inverse @ most @ inverse.T)
-    kept = np.sqrt(np.clip(values, 0, 1))
-    return root @ (vectors * kept) @ vectors.T @ inverse

@@ -57,7 +57,7 @@ class DiffusionTranslator(ComponentTranslator):
         DPM-Solver++(2M) of Lu et al. 2022, with one.
     n_rounds : int, default=3
         Rounds of drawing what noisy targets may be without noise, and learning from
-        that.
+        that. 0: the mixture of Gaussians that they begin with is all there is.
     n_conditions : int, default=12
         Matched scores of the source that the diffusion is told, the leading ones.
     shape_width : int, default=64
@@ -92,10 +92,11 @@ class DiffusionTranslator(ComponentTranslator):
     ----------
     shape_history_ : dict of str to ndarray
         Of the epochs of all rounds: "round", "train_loss", "valid_loss" and, of
-        Gaussian draws, "gaussian_loss"; of the rounds "score_gain", by how much
-        the logarithmic score of the noisy latents of the stars that judge (in pixel
-        space: of the sums of pixels that their targets tell most of) is better than
-        that of Gaussian draws, a star, and "score_gain_error"; "round_chosen", from 1.
+        Gaussian draws, "gaussian_loss"; before the rounds and of each "score_gain", by
+        how much the logarithmic score of the noisy latents of the stars that judge (in
+        pixel space: of the sums of pixels that their targets tell most of) is better
+        than that of Gaussian draws, a star, and "score_gain_error"; "round_chosen", 0
+        if none of them: the mixture.
     shape_trained_ : bool
         Whether the diffusion proved better than Gaussian draws, and is used.
     base_, share_, history_, best_epoch_, stopped_, number_format_
@@ -122,15 +123,18 @@ class DiffusionTranslator(ComponentTranslator):
     and poor source spectra are alike as far as Gaussians can be; their joint covariance
     is then found by expectation and maximisation. Those that the targets tell most of
     follow the diffusion, in the formulation of Karras et al. 2022 (NeurIPS 35).
-    Before training it is the Gaussian. A fifth of the stars are left out: a third of
-    them choose a round, and if the others do not find that choice better by two
-    standard errors, it stays the Gaussian.
+    Before training it is a mixture of Gaussians, found through the targets' noise in
+    closed form (Bovy et al. 2011, Ann. Appl. Stat. 5, 1657), whose denoiser is known;
+    the network adds what hangs on the star. A fifth of the stars are left out: a third
+    of them choose how many Gaussians there are, and a round, and if the others do not
+    find that choice better than one Gaussian by two standard errors, that is what
+    stays.
 
     The noise of the targets is taken out by expectation and maximisation (Rozet et al.
     2024, NeurIPS 37): the diffusion learns from draws of what each star's latents may
-    have been, given its noisy target and what was learnt before. Residuals are those
-    of stars left out. Where targets come without their noise it cannot be taken out,
-    and draws are Gaussian, as those of `CNNTranslator`.
+    have been, given its noisy target and what was learnt before, at first the mixture.
+    Residuals are those of stars left out. Where targets come without their noise it
+    cannot be taken out, and draws are Gaussian, as those of `CNNTranslator`.
 
     In pixel space residuals v are in units of the predictive standard deviation of each
     star and pixel, and the noise that the diffusion adds is distributed as they are

@@ -95,7 +95,7 @@ class ShapeTraining:
         """
         judges = Judges.of(self.stars, self.seed)
         rounds, d = self.settings.n_rounds, self.shape.n_leading
-        if not (rounds and d and judges.can_judge):
+        if not (d and judges.can_judge):
             return self.shape, {}
         state, draws, axes = self._start(judges)
         before = self._scores(self.shape, judges.left_out, axes)
@@ -116,7 +116,8 @@ class ShapeTraining:
         kept = found[best] if judges.prove(gains[best]) else self.shape
         if kept.trained:
             kept = self._widened(kept, judges.left_out)
-        history = {k: np.concatenate([h[k] for h in histories]) for k in histories[0]}
+        names = histories[0] if histories else ()
+        history = {k: np.concatenate([h[k] for h in histories]) for k in names}
         judged = np.array([judges.gain(g, judges.judging) for g in gains])
         history["score_gain"], history["score_gain_error"] = judged.T
         history["round_chosen"] = np.array([best])

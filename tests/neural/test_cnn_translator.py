@@ -19,7 +19,6 @@ from specxfer.compose import TargetWindow
 from specxfer.linear import PCARidge
 from specxfer.model_selection import StarKFold
 from specxfer.neural import CNNTranslator, TrainingWarning
-from specxfer.neural._component_translator import held_within
 from specxfer.preprocessing import WindowCropper
 
 N, P, Q, NOISE = 900, 60, 40, 0.02
@@ -336,16 +335,6 @@ def test_interrupted_training_keeps_the_best_so_far(rng, monkeypatch):
         model = CNNTranslator(**QUICK).fit(X, Y)
     assert model.stopped_ == "interrupted"
     assert np.isfinite(model.predict(X)).all()
-
-
-def test_a_covariance_is_held_within_another(rng):
-    a, b = (m @ m.T for m in rng.standard_normal((2, 5, 5)))
-    held = held_within(a, a + b)
-    np.testing.assert_allclose(held @ a @ held.T, a, rtol=1e-3, atol=1e-4)
-    held = held_within(a + b, a)
-    np.testing.assert_allclose(held @ (a + b) @ held.T, a, rtol=1e-3, atol=1e-4)
-    diagonal = held_within(np.diag([1.0, 4.0]), np.diag([2.0, 1.0]))
-    np.testing.assert_allclose(diagonal, np.diag([1.0, 0.5]), atol=1e-4)
 
 
 def test_lines_alone_learn_the_star_from_the_whole_target(fitted):

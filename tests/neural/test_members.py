@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from specxfer import Spectra
-from specxfer.neural._component_translator import held_within
 from specxfer.neural._members import ROWS, Members, left_out_mean
 from specxfer.neural._weights import arrays_of
 
@@ -120,27 +119,3 @@ def test_same_seed_same_first_weights():
     name = "ensemble.inner.weight"
     np.testing.assert_array_equal(one[name], same[name])
     assert (one[name] != other[name]).any()
-
-
-def covariance(rng, scale=1.0):
-    root = rng.normal(size=(K, 2 * K))
-    return scale * root @ root.T
-
-
-def test_held_within_leaves_what_is_less(rng):
-    most = covariance(rng)
-    kept = held_within(0.5 * most, most)
-    np.testing.assert_allclose(kept @ most @ kept.T, most, rtol=1e-4, atol=1e-4)
-
-
-def test_held_within_brings_what_is_more_to_the_most(rng):
-    most = covariance(rng)
-    spread = most + covariance(rng)
-    kept = held_within(spread, most)
-    np.testing.assert_allclose(kept @ spread @ kept.T, most, rtol=1e-4, atol=1e-4)
-
-
-def test_held_within_direction_by_direction():
-    spread, most = np.diag([1.0, 4.0]), np.diag([2.0, 1.0])
-    kept = held_within(spread, most)
-    np.testing.assert_allclose(kept @ spread @ kept.T, np.eye(2), atol=1e-4)

@@ -134,7 +134,7 @@ def test_in_a_window_and_the_same_bits_again(rng):
 
 
 def test_at_other_resolving_powers(rng, monkeypatch):
-    def proved(self, shape, left_out):
+    def proved(self, shape, left_out, axes):
         return np.full(left_out.sum(), float(shape.trained))
 
     monkeypatch.setattr(PixelTraining, "_scores", proved)
