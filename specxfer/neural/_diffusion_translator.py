@@ -60,7 +60,7 @@ class DiffusionTranslator(ComponentTranslator):
         that. 0: the mixture of Gaussians that they begin with is all there is.
     n_conditions : int, default=12
         Matched scores of the source that the diffusion is told, the leading ones.
-    shape_width : int, default=64
+    shape_width : int, default=32
         Hidden units of the denoiser; in pixel space the U-Net has half as many
         channels.
     shape_epochs : int, default=60
@@ -196,7 +196,7 @@ class DiffusionTranslator(ComponentTranslator):
         solver="heun",
         n_rounds=3,
         n_conditions=12,
-        shape_width=64,
+        shape_width=32,
         shape_epochs=60,
         shape_rate=2e-3,
         n_components=40,
