@@ -6,72 +6,72 @@ from typing import NamedTuple
 import numpy as np
 
 from specxfer._exact import exact_matmul
-from specxfer._threads import blas_threads
+from specxfer._threads import in_parallel, one_core_each
 
 __all__ = ["rowwise_matmul"]
 
+TOGETHER = 10**8  # multiplications of a share of the work, some 3 ms of one core
+
 
 class Way(NamedTuple):
-    """A way to multiply: the dtype, blocks of rows and, it may be, of columns."""
+    """A way to multiply: the dtype, blocks of rows and of columns."""
 
     dtype: np.dtype
-    sizes: tuple[int, int, int]  # rows of a block: few, many, most
+    sizes: tuple[int, ...]  # rows of a block, multiples of the first
+    widest: int  # block of columns between its fences
     fence: int = 0  # columns at both ends of a block that nobody needs
-    widest: int = 0  # block of columns between its fences; 0: all columns are one
 
     def width(self, n_columns):
         """Columns of a block, fences with it."""
-        if not self.widest:
-            return n_columns
-        n_blocks = -(-n_columns // self.widest)
-        return -(-n_columns // (8 * n_blocks)) * 8 + 2 * self.fence
+        n_blocks = max(1, -(-n_columns // self.widest))
+        unit = 8 if self.fence else 1
+        return -(-n_columns // (unit * n_blocks)) * unit + 2 * self.fence
 
     def column_blocks(self, b):
         """Columns of the product, and the factor that makes them between fences."""
-        if not self.widest:
-            yield slice(None), b
-            return
-        n, width = b.shape[1], self.width(b.shape[1]) - 2 * self.fence
-        for start in range(0, n, width):
-            some = b[:, start : start + width]
-            factor = np.zeros((len(b), width + 2 * self.fence), b.dtype)
-            factor[:, self.fence : self.fence + some.shape[1]] = some
-            yield slice(start, start + some.shape[1]), factor
+        n, width = b.shape[1], self.width(b.shape[1])
+        step = width - 2 * self.fence
+        for start in range(0, n, step):
+            first = start - self.fence
+            factor = b[:, max(first, 0) : first + width]
+            if factor.shape[1] < width:
+                some, factor = factor, np.zeros((len(b), width), b.dtype)
+                at = max(-first, 0)
+                factor[:, at : at + some.shape[1]] = some
+            yield slice(start, min(start + step, n)), factor
 
-    def row_blocks(self, n_rows):
+    def row_blocks(self, n_rows, most):
         """Starts and sizes of blocks, the last perhaps beyond the end."""
-        few, many, most = self.sizes
-        start = 0
-        while start < n_rows:
-            left = n_rows - start
-            size = most if left >= most else many if left > many // 2 else few
+        few = self.sizes[0]
+        start, end = 0, -(-n_rows // few) * few
+        while start < end:
+            left = max(few, min(most, end - start))
+            size = max(size for size in self.sizes if size <= left)
             yield start, size
             start += size
 
 
-def _ways(dtype, n_threads):
+def _ways(dtype):
     """What to try, the fastest first.
 
     OpenBLAS's float32 kernel for AVX2 takes 12 rows at a time, twice, and adds the
     first and last 8 columns of a block of up to 320 in an order that depends on the
-    row. It gets blocks of that size, whose ends are thrown away, and so many rows that
-    threads share those out, in 24s, and not the columns.
+    row. It gets blocks of that size, whose ends are thrown away.
     """
-    yield Way(dtype, (32, 512, 2048))
-    few = 48 if n_threads == 1 else 192 * n_threads
-    many = few * max(480 // few, 1)
-    yield Way(dtype, (few, many, many), fence=8, widest=304)
+    yield Way(dtype, (32, 64, 128, 256), 2048)
+    yield Way(dtype, (24, 48, 96, 192, 264), 304, fence=8)
     if dtype != np.float64:
-        yield Way(np.dtype(float), (32, 512, 512))
+        yield Way(np.dtype(float), (32, 64, 128, 256), 2048)
 
 
 def rowwise_matmul(a, b, out=None):
     """Product of two matrices in which no row owes a bit to the rows beside it.
 
-    Rows are multiplied in blocks of few sizes, the last filled up. Most kernels of a
-    BLAS then treat all rows of all blocks alike; whether the one at hand does is tried
-    out once for each shape and each of a few ways, the fastest first. Where none will
-    do, `exact_matmul` does the work.
+    Rows are multiplied in blocks of few sizes, the last filled up, and columns in
+    blocks of one size, each on one core: bits do not depend on the number of threads
+    that share the blocks out. Most kernels of a BLAS then treat all rows of all blocks
+    alike; whether the one at hand does is tried out once for each shape and each of a
+    few ways, the fastest first. Where none will do, `exact_matmul` does the work.
 
     Parameters
     ----------
@@ -95,39 +95,53 @@ def rowwise_matmul(a, b, out=None):
     """
     if out is None:
         out = np.empty((len(a), b.shape[1]), b.dtype)
-    c_contiguous, n_threads = b.flags.c_contiguous, blas_threads()
-    for way in _ways(b.dtype, n_threads):
-        if _alike_in_all_rows(way, b.shape, c_contiguous, n_threads):
-            break
-    else:
-        out[:] = exact_matmul(a, b, 2 if b.itemsize == 8 else 1)
-        return out
+    with one_core_each() as n_threads:
+        for way in _ways(b.dtype):
+            if _alike_in_all_rows(way, b.shape, b.flags.c_contiguous):
+                _in_blocks(way, a, b, out, n_threads)
+                return out
+    out[:] = exact_matmul(a, b, 2 if b.itemsize == 8 else 1)
+    return out
+
+
+def _in_blocks(way, a, b, out, n_threads):
+    """Write the product into `out`, block by block."""
     a, b = np.ascontiguousarray(a, way.dtype), b.astype(way.dtype, "K", copy=False)
-    blocks = list(way.column_blocks(b))
-    buffer = np.empty((way.sizes[-1], way.width(b.shape[1])), way.dtype)
-    for start, size in way.row_blocks(len(a)):
-        part = a[start : start + size]
-        rows = len(part)
-        if rows < size:
-            part = np.concatenate([part, np.zeros((size - rows, len(b)), way.dtype)])
-        for columns, factor in blocks:
+    columns, width = list(way.column_blocks(b)), way.width(b.shape[1])
+    n_threads = min(n_threads, 1 + len(a) * b.size // TOGETHER)
+    most = len(a) * len(columns) // n_threads + way.sizes[0]  # so that each has some
+    rows = way.row_blocks(len(a), most)
+    blocks = [(*some, *these) for some in rows for these in columns]
+    direct = not way.fence and way.dtype == out.dtype
+
+    def one(share):
+        buffer = np.empty((way.sizes[-1], width), way.dtype)
+        at = None
+        for start, size, columns, factor in share:
+            if start != at:
+                part, at = a[start : start + size], start
+                rows = len(part)
+                if rows < size:
+                    part = np.zeros((size, a.shape[1]), way.dtype)
+                    part[:rows] = a[start:]
             into = out[start : start + rows, columns]
-            if rows == size and not way.fence and way.dtype == out.dtype:
+            if direct and rows == size and into.shape[1] == width:
                 np.matmul(part, factor, out=into)
                 continue
             made = np.matmul(part, factor, out=buffer[:size])
             into[:] = made[:rows, way.fence : way.fence + into.shape[1]]
-    return out
+
+    each = max(1, TOGETHER // max(1, way.sizes[-1] * b.shape[0] * width))
+    in_parallel(one, [blocks[i : i + each] for i in range(0, len(blocks), each)])
 
 
 @lru_cache(maxsize=512)
-def _alike_in_all_rows(way, shape, c_contiguous, n_threads):
+def _alike_in_all_rows(way, shape, c_contiguous):
     """Whether equal rows come out equal, wherever they are in a block of any size."""
     rng = np.random.default_rng(0)
     shape = shape[0], way.width(shape[1])
-    rows_first = c_contiguous or way.fence > 0
-    b = rng.standard_normal(shape if rows_first else shape[::-1], way.dtype)
-    b = b if rows_first else b.T
+    b = rng.standard_normal(shape if c_contiguous else shape[::-1], way.dtype)
+    b = b if c_contiguous else b.T
     five = rng.standard_normal((5, shape[0]), way.dtype)  # prime to any unrolling
     first = None
     for size in way.sizes:

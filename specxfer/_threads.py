@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["blas_threads", "in_parallel"]
+__all__ = ["in_parallel", "one_core_each"]
 
 
 def in_parallel(function, items):
@@ -36,49 +36,57 @@ def in_parallel(function, items):
     [1, 2, 3]
     """
     items = list(items)
-    with _one_core_each() as n_threads:
-        if min(n_threads, len(items)) <= 1 or current_thread() in _workers:
+    with one_core_each() as n_threads:
+        if min(n_threads, len(items)) <= 1:
             return [function(item) for item in items]
         return list(_pool(n_threads).map(function, items))
 
 
-def blas_threads():
-    """Threads that numpy's BLAS takes just now.
+@contextmanager
+def one_core_each():
+    """Hold the BLAS to one thread.
 
-    Returns
-    -------
+    The number of threads belongs to the process, so calls that overlap share one
+    limit, and the last of them lifts it.
+
+    Yields
+    ------
     int
+        Threads to share work out over: as many as the BLAS had, one where this is
+        already part of shared work.
     """
-    return max(filter(None, (lib.get_num_threads() for lib in _blas())), default=1)
+    with _state["lock"]:
+        if _state["depth"] == 0:
+            _state["before"] = [lib.get_num_threads() or 1 for lib in _blas()]
+            _state["n_threads"] = max(_state["before"], default=1)
+            _set_threads(1)
+        _state["depth"] += 1
+        n_threads = _state["n_threads"]
+    try:
+        yield 1 if current_thread() in _workers else n_threads
+    finally:
+        with _state["lock"]:
+            _state["depth"] -= 1
+            if _state["depth"] == 0:
+                _set_threads()
 
 
 _state = {"lock": Lock(), "depth": 0, "n_threads": 1}
 _workers = WeakSet()
 
 
-@contextmanager
-def _one_core_each():
-    """Hold the BLAS to one thread; yields how many it had.
+def _set_threads(number=None):
+    """Set the BLAS to one number of threads or to what it had, whichever thread asks.
 
-    The number of threads belongs to the process, so calls that overlap share one
-    limit, and the last of them lifts it.
+    Of an OpenBLAS, threadpoolctl since 3.8 heeds only the thread that set it first,
+    and nobody else for as long as that lives.
     """
-    with _state["lock"]:
-        if _state["depth"] == 0:
-            _state["before"] = [lib.get_num_threads() for lib in _blas()]
-            _state["n_threads"] = max(_state["before"], default=1)
-            for lib in _blas():
-                lib.set_num_threads(1)
-        _state["depth"] += 1
-        n_threads = _state["n_threads"]
-    try:
-        yield n_threads
-    finally:
-        with _state["lock"]:
-            _state["depth"] -= 1
-            if _state["depth"] == 0:
-                for lib, number in zip(_blas(), _state["before"]):
-                    lib.set_num_threads(number)
+    for lib, before in zip(_blas(), _state["before"]):
+        if before != 1:
+            release = getattr(lib, "clear_controlling_thread", lambda force: None)
+            release(force=True)
+            lib.set_num_threads(number or before)
+            release(force=True)
 
 
 @cache

@@ -1,11 +1,14 @@
 """Products of rows that keep to themselves."""
 
+from threading import Thread
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
 from specxfer import _rowwise
 from specxfer._rowwise import rowwise_matmul
+from specxfer._threads import in_parallel
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -13,7 +16,7 @@ from specxfer._rowwise import rowwise_matmul
 @pytest.mark.parametrize("unsound", [0, 1, 2, 3])  # ways whose rows are not alike
 def test_a_row_of_a_product_is_its_own(rng, monkeypatch, dtype, n_columns, unsound):
     real = _rowwise._alike_in_all_rows
-    ways = list(_rowwise._ways(np.dtype(dtype), _rowwise.blas_threads()))
+    ways = list(_rowwise._ways(np.dtype(dtype)))
 
     def alike(way, *how):
         return ways.index(way) >= unsound and real(way, *how)
@@ -43,10 +46,34 @@ def test_order_of_rows_does_not_matter(rng, shape):
         np.testing.assert_array_equal(np.roll(rolled, -shift, axis=0), whole)
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
-def test_rows_keep_to_themselves_whatever_the_threads(rng, n_threads):
-    a, b = rng.normal(size=(1500, 71)), rng.normal(size=(71, 2000)).astype("f4")
-    with threadpool_limits(n_threads, user_api="blas"):
+@pytest.mark.parametrize("n_rows", [0, 1, 30, 1500])
+@pytest.mark.parametrize("shape", [(71, 2000), (3000, 40), (5, 3)])
+def test_bits_do_not_depend_on_the_number_of_threads(rng, n_rows, shape):
+    a, b = rng.normal(size=(1500, shape[0])), rng.normal(size=shape).astype("f4")
+    with threadpool_limits(1, user_api="blas"):
         whole = rowwise_matmul(a, b)
-        for rows in (slice(3, 4), slice(100, 1100)):
-            np.testing.assert_array_equal(rowwise_matmul(a[rows], b), whole[rows])
+    for n_threads in (2, 3, 8):
+        with threadpool_limits(n_threads, user_api="blas"):
+            found = rowwise_matmul(a[:n_rows], b)
+        np.testing.assert_array_equal(found, whole[:n_rows])
+
+
+def test_calls_beside_and_inside_each_other_agree(rng):
+    a, b = rng.normal(size=(700, 90)), rng.normal(size=(90, 4000)).astype("f4")
+    whole, found = rowwise_matmul(a, b), []
+
+    def work():
+        found.extend(rowwise_matmul(a, b) for _ in range(3))
+        found.extend(in_parallel(lambda _: rowwise_matmul(a, b), range(3)))
+
+    with threadpool_limits(2, user_api="blas"):
+        threads = [Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(10):  # by the BLAS's own threads
+            a @ b
+        for thread in threads:
+            thread.join()
+    assert len(found) == 24
+    for other in found:
+        np.testing.assert_array_equal(other, whole)

@@ -40,3 +40,22 @@ def test_calls_inside_calls_and_beside_each_other():
         thread.join()
     assert sorted(found) == [(i, [float(i)] * 3) for i in range(1, 9)]
     assert n_blas() == before
+
+
+def test_a_thread_that_did_not_set_the_number_first_holds_and_lifts_it():
+    with threadpool_limits(2, user_api="blas"):
+        in_parallel(abs, [1, 2])
+        before, found = n_blas(), []
+        inside, outside = threading.Event(), threading.Event()
+
+        def work():
+            found.extend(in_parallel(lambda _: n_blas(), range(3)))
+            in_parallel(lambda _: inside.set() or outside.wait(10), [1])
+
+        thread = threading.Thread(target=work)
+        in_parallel(lambda _: thread.start() or inside.wait(10), [1])
+        assert set(n_blas()) == {1}  # the other still holds it
+        outside.set()
+        thread.join()
+        assert all(set(numbers) == {1} for numbers in found)
+        assert n_blas() == before

@@ -114,7 +114,7 @@ def test_any_rows_in_pieces_by_threads_and_with_few_files_open(
     whole = np.asarray(store.target), store.target.ivar
     for name, value in (("PIECE", 700), ("STRIP", 2000), ("MOST_OPEN", 2)):
         monkeypatch.setattr(f"specxfer.io._stored_array.{name}", value)
-    monkeypatch.setattr("specxfer._threads._one_core_each", lambda: nullcontext(2))
+    monkeypatch.setattr("specxfer._threads.one_core_each", lambda: nullcontext(2))
     rows = np.random.default_rng(1).integers(0, N, 3 * N)
     for cols in (slice(None), slice(5, 300, 7), slice(None, None, -1), [7, 3, 3]):
         for lazy, values in zip((store.target._flux, store.target._ivar), whole):
