@@ -61,8 +61,7 @@ class DiffusionTranslator(ComponentTranslator):
     n_conditions : int, default=12
         Matched scores of the source that the diffusion is told, the leading ones.
     shape_width : int, default=32
-        Hidden units of the denoiser; in pixel space the U-Net has half as many
-        channels.
+        Hidden units of the denoiser, channels of the U-Net.
     shape_epochs : int, default=60
         Passes over the stars in each round, at most.
     shape_rate : float, default=2e-3

@@ -46,7 +46,7 @@ class PixelTraining(ShapeTraining):
 
     def _new_network(self):
         shape, width = self.shape, self.settings.shape_width
-        return UNet(shape.n_leading, shape.n_conditions, max(1, width // 2))
+        return UNet(shape.n_leading, shape.n_conditions, width)
 
     def _start(self, judges):
         return None, None, None

@@ -31,7 +31,7 @@ N = 500
 @pytest.fixture(scope="module")
 def fitted():
     X, Y, truth = world(np.random.default_rng(1), N + 60, masked=0.02)
-    settings = PIXEL | {"shape_epochs": 16, "shape_width": 12}
+    settings = PIXEL | {"shape_epochs": 16, "shape_width": 6}
     model = DiffusionTranslator(**settings).fit(X[:N], Y[:N])
     return model, X[N:], Y[N:], truth[N:]
 

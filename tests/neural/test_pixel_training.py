@@ -16,7 +16,7 @@ LINE = SIZE * np.hanning(P + 2)[1:-1] / np.hanning(P + 2)[1:-1].max()
 NOISE = 0.0125
 SETTINGS = {
     "n_rounds": 2,
-    "shape_width": 24,
+    "shape_width": 12,
     "shape_epochs": 9,
     "shape_rate": 5e-3,
     "checkpoint_dir": None,
