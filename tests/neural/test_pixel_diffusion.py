@@ -24,6 +24,7 @@ PIXEL = latent.QUICK | {
     "n_steps": 4,
     "lines": LINES,
     "shape_rate": 5e-3,
+    "shape_width": 8,
 }
 N = 500
 
