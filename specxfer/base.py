@@ -20,7 +20,6 @@ from specxfer._compositions import (
     translate,
 )
 from specxfer._denoise import denoise
-from specxfer._noise_check import outermost_fit, warn_of_noise
 from specxfer._pixel_sums import PixelSums
 from specxfer._resolution import LSF_SHAPE, ResolutionChange
 from specxfer._rows import by_index, check_rows, row_hashes
@@ -37,6 +36,7 @@ __all__ = [
     "support",
     "translate",
 ]
+
 
 LEAST_SEEN = 0.01  # share of its pixels, below which nothing is said of a star
 
@@ -111,7 +111,6 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ fitting
     @_fit_context(prefer_skip_nested_validation=True)
-    @outermost_fit
     def fit(
         self,
         X,
@@ -194,7 +193,6 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             X, y, weight = by_index(X)[used], by_index(y)[used], weight[used]
             context = None if context is None else by_index(context)[used]
         self._context = context
-        warn_of_noise(X, y)
         self._set_target_grid(y)
         sums = PixelSums.of(y, weight)
         self.y_mean_, self.seen_ = sums.mean_spectrum(len(y))
@@ -481,10 +479,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             left += (w * (flux - np.where(w > 0, predicted, 0)) ** 2).sum()
             total += (w * np.where(w > 0, flux - self.y_mean_, 0) ** 2).sum()
         if total == 0:
-            raise ValueError(
-                "y has no variance about the mean training spectrum: no pixel that "
-                "counts (finite, ivar > 0, known to the fit), or all are as there."
-            )
+            raise ValueError("y has no variance about the mean training spectrum.")
         return float(1 - left / total)
 
     def _resolution_of(self, y):
