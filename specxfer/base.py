@@ -11,7 +11,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from specxfer._checks import check_same_grid, range_said
+from specxfer._checks import check_same_grid, no_score_said, range_said
 from specxfer._compositions import (
     predict_like,
     predict_std,
@@ -479,7 +479,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             left += (w * (flux - np.where(w > 0, predicted, 0)) ** 2).sum()
             total += (w * np.where(w > 0, flux - self.y_mean_, 0) ** 2).sum()
         if total == 0:
-            raise ValueError("y has no variance about the mean training spectrum.")
+            raise ValueError(no_score_said(y, weight, self.seen_))
         return float(1 - left / total)
 
     def _resolution_of(self, y):
