@@ -31,7 +31,7 @@ from specxfer.datasets import make_paired_spectra
 from specxfer.lines import KEY_LINES, load_lines, window_pixels
 from specxfer.metrics import line_table
 
-FOUR = ["teff", "logg", "fe_h", "alpha"]
+FOUR = ["teff", "logg", "fe_h", "alpha_fe"]
 LIGHT = ["C", "N", "O", "Na", "Mg", "Al", "Si", "S", "K", "Ca", "Sc", "Ti", "V", "Cr",
          "Mn", "Co", "Ni", "Cu"]  # fmt: skip
 EVERYTHING = [*FOUR, "vmic", "vmac", *(f"{name.lower()}_fe" for name in LIGHT)]

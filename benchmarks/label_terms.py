@@ -5,7 +5,7 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from specxfer.datasets._population import TRENDS
 
-MAIN = ["teff", "logg", "fe_h", "alpha", "vmic", "vmac"]
+MAIN = ["teff", "logg", "fe_h", "alpha_fe", "vmic", "vmac"]
 LIGHT = [f"{element.lower()}_fe" for element in TRENDS]
 
 

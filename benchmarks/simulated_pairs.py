@@ -21,7 +21,7 @@ from specxfer.lines import load_lines
 from specxfer.metrics import line_table
 from specxfer.model_selection import StarKFold
 
-LABELS = ["teff", "logg", "fe_h", "alpha"]
+LABELS = ["teff", "logg", "fe_h", "alpha_fe"]
 
 
 def out_of_fold(model, X, y, cv):

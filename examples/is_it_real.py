@@ -29,7 +29,7 @@ from specxfer.validation import (
 )
 
 # all that could give a heavy element away but is none
-LABELS = ["teff", "logg", "fe_h", "alpha", "vmic", "vmac", "c_fe", "n_fe", "o_fe"]
+LABELS = ["teff", "logg", "fe_h", "alpha_fe", "vmic", "vmac", "c_fe", "n_fe", "o_fe"]
 
 
 def main(argv=None):

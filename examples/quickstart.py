@@ -67,7 +67,7 @@ def main(argv=None):
 
     # 3. The null case. How well does one do without any infrared spectrum, knowing the
     #    mean star only, or each star's labels (here even without an error)?
-    labels = NullTranslator("labels", labels=["teff", "logg", "fe_h", "alpha"])
+    labels = NullTranslator("labels", labels=["teff", "logg", "fe_h", "alpha_fe"])
     nulls = {"labels": labels, "mean": NullTranslator("mean")}
     predicted = {"translator": predict_like(search, X[test], y[test])}
     for name, null in nulls.items():

@@ -305,6 +305,38 @@ def known_labels(column):
     return np.where(values <= MISSING, np.nan, values)
 
 
+def no_score_said(y, weight, seen):
+    """Why a prediction of y has no score.
+
+    Parameters
+    ----------
+    y : Spectra of shape (n, n_pixels)
+    weight : ndarray of shape (n,)
+    seen : ndarray of bool of shape (n_pixels,)
+        Pixels that are predicted.
+
+    Returns
+    -------
+    str
+    """
+    known = np.zeros(y.shape[1], bool)
+    for rows, block in y.iter_blocks():
+        known |= block.valid()[weight[rows] != 0].any(axis=0)
+    if not known.any():
+        return (
+            f"all pixels of the {len(y)} spectra of y are masked (NaN, or ivar 0), so "
+            "that there is nothing to compare with: check flux and ivar of y, and "
+            "leave out stars that have no target spectrum."
+        )
+    if not (known & seen).any():
+        return (
+            f"y is known at {int(known.sum())} pixels, and the training targets at "
+            "none of these, so that nothing is predicted there: score on pixels that "
+            "the training stars have, or fit to stars that have these."
+        )
+    return "y has no variance about the mean training spectrum."
+
+
 def range_said(wave, medium, said):
     """What wavelengths a grid has, to be added to a message.
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from specxfer._checks import check_same_grid, range_said
+from specxfer._checks import check_same_grid, no_score_said, range_said
 from specxfer._compositions import (
     predict_like,
     predict_std,
@@ -21,6 +21,7 @@ from specxfer._compositions import (
 )
 from specxfer._denoise import denoise
 from specxfer._pixel_sums import PixelSums
+from specxfer._plausible import inside_a_fit, warn_if_implausible
 from specxfer._resolution import LSF_SHAPE, ResolutionChange
 from specxfer._rows import by_index, check_rows, row_hashes
 from specxfer._version import __version__
@@ -192,6 +193,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if not used.all():
             X, y, weight = by_index(X)[used], by_index(y)[used], weight[used]
             context = None if context is None else by_index(context)[used]
+        warn_if_implausible(X, y)
         self._context = context
         self._set_target_grid(y)
         sums = PixelSums.of(y, weight)
@@ -201,7 +203,8 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.max_resolution_ = self._change and self._change.highest
         self.version_ = __version__
         self._sums = sums
-        self._fit(X, y, weight)
+        with inside_a_fit():
+            self._fit(X, y, weight)
         del self._sums, self._context
         return self
 
@@ -479,7 +482,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             left += (w * (flux - np.where(w > 0, predicted, 0)) ** 2).sum()
             total += (w * np.where(w > 0, flux - self.y_mean_, 0) ** 2).sum()
         if total == 0:
-            raise ValueError("y has no variance about the mean training spectrum.")
+            raise ValueError(no_score_said(y, weight, self.seen_))
         return float(1 - left / total)
 
     def _resolution_of(self, y):

@@ -254,3 +254,28 @@ def test_what_is_masked_and_what_was_swapped_is_said(rng):
     told = "which is 15000 to 15004 Å in vacuum, X is 5000 to 5003 Å in air"
     with pytest.raises(ValueError, match=told):
         model.predict(y)
+
+
+def partly_fitted(rng):
+    X, y = pairs(rng)
+    flux = y.flux.copy()
+    flux[:, :5] = np.nan
+    return PCARidge(2).fit(X, y.replace(flux=flux)), X, y
+
+
+def test_a_score_of_nothing_says_that_nothing_was_seen(rng):
+    model, X, y = partly_fitted(rng)
+    for masked in (
+        y.replace(flux=np.full(y.shape, np.nan)),
+        y.replace(ivar=np.zeros(y.shape)),
+    ):
+        with pytest.raises(ValueError, match="all pixels of the 60 spectra of y are"):
+            model.score(X, masked)
+
+
+def test_a_score_where_training_stars_had_nothing(rng):
+    model, X, y = partly_fitted(rng)
+    ivar = y.ivar.copy()
+    ivar[:, 5:] = 0
+    with pytest.raises(ValueError, match="known at 5 pixels, and the training"):
+        model.score(X, y.replace(ivar=ivar))

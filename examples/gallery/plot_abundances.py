@@ -23,7 +23,10 @@ train, test = np.arange(600), np.arange(600, 800)
 
 ELEMENTS = ["Ce", "Ba", "Eu"]
 model = AbundanceRegressor(
-    PCARidge(n_components=20), ELEMENTS, labels=("teff", "logg", "fe_h", "alpha"), cv=2
+    PCARidge(n_components=20),
+    ELEMENTS,
+    labels=("teff", "logg", "fe_h", "alpha_fe"),
+    cv=2,
 )
 model.fit(X[train], y[train])
 found, std = model.predict(X[test], return_std=True)

@@ -19,7 +19,7 @@ X, y, truth = make_paired_spectra(800, size="small", random_state=1)
 train, test = np.arange(600), np.arange(600, 800)
 
 model = PCARidge(n_components=20).fit(X[train], y[train])
-null = NullTranslator("labels", labels=["teff", "logg", "fe_h", "alpha"])
+null = NullTranslator("labels", labels=["teff", "logg", "fe_h", "alpha_fe"])
 null.fit(X[train], y[train])
 
 # %%

@@ -22,7 +22,7 @@ lines = load_lines("galah", names=KEY_LINES)
 # skill is 1 − MSE / MSE(null): 0 if the spectrum told no more than the labels, 1 if it
 # told everything. The null knows all that heavy elements could be guessed from.
 
-LABELS = ["teff", "logg", "fe_h", "alpha", "vmic", "vmac"]
+LABELS = ["teff", "logg", "fe_h", "alpha_fe", "vmic", "vmac"]
 
 
 def skill(heavy_scatter):

@@ -43,7 +43,7 @@ model.fit(X[train], y[train])
 # A null knows Teff, log g, [Fe/H] and [α/Fe] of the star exactly, and nothing else.
 # Barium is partly a function of these, and so the null is far from useless.
 
-labels = NullTranslator("labels", labels=["teff", "logg", "fe_h", "alpha"])
+labels = NullTranslator("labels", labels=["teff", "logg", "fe_h", "alpha_fe"])
 null = TargetWindow(labels, windows=barium, pad=0.5)
 null.fit(X[train], y[train])
 

@@ -43,7 +43,7 @@ X = Spectra(
     medium="vacuum",
     ids=simulated.ids,
     resolution=simulated.resolution,
-    meta=simulated.meta["teff", "logg", "fe_h", "alpha", "giant"],
+    meta=simulated.meta["teff", "logg", "fe_h", "alpha_fe", "giant"],
 )
 X
 

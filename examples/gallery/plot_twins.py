@@ -27,7 +27,7 @@ model = PCARidge(n_components=20).fit(X[train], y[train])
 # Twins by hand: the hundred pairs of giants that are nearest to each other in four
 # labels, no star in two pairs.
 
-LABELS = ["teff", "logg", "fe_h", "alpha"]
+LABELS = ["teff", "logg", "fe_h", "alpha_fe"]
 labels = np.stack([X.meta[name] for name in LABELS], axis=1)[test]
 labels = (labels - labels.mean(axis=0)) / labels.std(axis=0)
 distance = np.linalg.norm(labels[:, None] - labels, axis=2)

@@ -21,8 +21,9 @@ def fits_bytes(table, widths=()):
         column = table[name]
         if getattr(column, "unit", None) == u.mAA:  # which FITS has no word for
             table[name] = u.Quantity(column.value, u.Unit(1e-3 * u.AA))
-        elif getattr(column, "unit", None) == u.dex:
+        elif getattr(column, "unit", None) == u.dex:  # nor for this one
             table[name] = column.value
+            table[name].info.description = "dex"  # which readers show, without a unit
         elif column.dtype.kind == "U":
             text = np.char.encode(np.asarray(column), "ascii", "replace")
             width = max(dict(widths).get(name, 0), text.dtype.itemsize, 1)

@@ -97,7 +97,10 @@ def translate_catalog(
         ``table.fits`` or ``table.ecsv`` has a row a star in the same order: ``id``;
         ``support`` and ``supported``; for each line ``ew_Ba_II_6497`` and its error
         ``e_ew_…`` (mÅ; the FITS unit is 10⁻³ Å); for each element ``ba_fe``,
-        ``e_ba_fe`` (dex) and ``ba_fe_informed``; ``problem``. It is there when all is.
+        ``e_ba_fe`` (dex) and ``ba_fe_informed``; ``problem``, with the name of the
+        file. It is there when all is. What is not known is NaN, and no problem is
+        empty text; astropy masks both unless read with ``mask_invalid=False``. FITS
+        has no unit dex: there it is the column's description.
 
     Raises
     ------

@@ -123,7 +123,7 @@ def make_paired_spectra(
     -------
     X : Spectra of shape (n_spectra, n_source_pixels)
         Source, float32, with `ids`, `resolution` and labels in `meta`: ``teff`` (K),
-        ``logg``, ``fe_h``, ``alpha`` ([α/Fe]), ``vmic``, ``vmac``, ``velocity``
+        ``logg``, ``fe_h``, ``alpha_fe`` ([α/Fe]), ``vmic``, ``vmac``, ``velocity``
         (km/s), ``giant``, ``s_process``, ``r_process``, [X/Fe] as ``ba_fe`` …, and
         of the spectrum itself ``snr`` and ``rv_offset`` (km/s, the velocity error).
     y : Spectra of shape (n_spectra, n_target_pixels)
@@ -155,7 +155,7 @@ def make_paired_spectra(
     >>> X.shape, y.shape, truth.has_noise
     ((3, 541), (3, 720), False)
     >>> (X.ids == y.ids).all(), sorted(set(X.meta.colnames))[:3]
-    (np.True_, ['al_fe', 'alpha', 'ba_fe'])
+    (np.True_, ['al_fe', 'alpha_fe', 'ba_fe'])
     """
     _check(n_stars, giant_fraction, repeats, size)
     seed = _seed(random_state)

@@ -59,8 +59,8 @@ def population(normal, uniform, *, giant_fraction=0.5, heavy_scatter=True):
     Returns
     -------
     dict of str to ndarray of shape (n,)
-        ``giant``, ``teff`` (K), ``logg``, ``fe_h``, ``alpha``, ``vmic``, ``vmac`` and
-        ``velocity`` (km/s), ``s_process``, ``r_process`` (dex), and [X/Fe] of all
+        ``giant``, ``teff`` (K), ``logg``, ``fe_h``, ``alpha_fe``, ``vmic``, ``vmac``
+        and ``velocity`` (km/s), ``s_process``, ``r_process`` (dex), and [X/Fe] of all
         elements but H and Fe as ``ba_fe`` ….
     """
     z, u = iter(normal.T), iter(uniform.T)
@@ -78,7 +78,7 @@ def population(normal, uniform, *, giant_fraction=0.5, heavy_scatter=True):
         "teff": teff,
         "logg": logg,
         "fe_h": fe_h,
-        "alpha": alpha,
+        "alpha_fe": alpha,
         "vmic": vmic * np.exp(0.08 * next(z)),
         "vmac": vmac * np.exp(0.2 * width),
         "velocity": VELOCITY_SPREAD * next(z),

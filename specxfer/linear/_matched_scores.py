@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from specxfer._noise_profile import NoiseProfile
 from specxfer._pixel_sums import PixelSums
+from specxfer._plausible import inside_a_fit
 from specxfer._rows import by_index
 from specxfer._stars import star_codes
 from specxfer.base import _checked_target, _has_pixels, _seed
@@ -232,7 +233,8 @@ class MatchedScores(ClassNamePrefixFeaturesOutMixin, SpectraTransformer):
         root = np.linalg.cholesky(spread)  # z = center + u @ root.T, u ~ N(0, 1)
         u = np.linalg.solve(root, (z - center).T).T
         ridge = SpectralRidge(n_factors=0, device=self.device)
-        ridge.fit(u, part.replace(resolution=None, meta=None, covariance=None))
+        with inside_a_fit():  # what is its target is X here
+            ridge.fit(u, part.replace(resolution=None, meta=None, covariance=None))
         seen = ridge.seen_
         misfit = np.where(seen, ridge.scatter_**2, 0)
         misfit = np.maximum(misfit, 1e-6 * max(misfit[seen].mean(), 1e-30))

@@ -9,6 +9,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm import tqdm
 
+from specxfer._plausible import inside_a_fit, warn_if_implausible
 from specxfer._rows import check_rows
 from specxfer.base import Translator
 from specxfer.linear._grid_search import GridSearch
@@ -184,6 +185,7 @@ class PCARidgeCV(Translator):
             self.__dict__.pop(name, None)  # of an earlier fit
         spectra = self._check_source(X, reset=True), self._check_target(y)
         check_rows(*spectra)
+        warn_if_implausible(*spectra)
         prototype = self._made(GridPoint, n_components=max(grid["n_components"]))
         prototype._check_source(X, reset=True)
         search = GridSearch(
@@ -210,7 +212,10 @@ class PCARidgeCV(Translator):
         self._choose(points, metric)
         if self.refit:
             best = self._made(PCARidge, **self.best_params_)
-            best.fit(X, y, sample_weight, source=source, source_weight=source_weight)
+            with inside_a_fit():
+                best.fit(
+                    X, y, sample_weight, source=source, source_weight=source_weight
+                )
             self._take(best)
         return self
 

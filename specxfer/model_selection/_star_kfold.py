@@ -24,15 +24,18 @@ class StarKFold(BaseCrossValidator):
     ----------
     n_splits : int, default=5
         Number of folds, at least 2 and at most the number of stars.
+    shuffle : bool, default=True
+        Whether stars are dealt out at random, or in the order of their names. Unlike
+        that of `GroupKFold`, the default is True: names may go by field or by date.
     random_state : int, RandomState or None, default=0
         Which stars come together. The default gives the same folds every time; None
-        gives new ones.
+        gives new ones. Not used without `shuffle`.
 
     Notes
     -----
-    Stars are dealt out in random order, those with most spectra first, each to the
-    fold that has fewest spectra so far: without repeats, folds differ by one
-    spectrum at most. The flux is never read.
+    Stars are dealt out, those with most spectra first, each to the fold that has
+    fewest spectra so far: without repeats, folds differ by one spectrum at most. The
+    flux is never read.
 
     Examples
     --------
@@ -47,8 +50,9 @@ class StarKFold(BaseCrossValidator):
     ['b' 'c' 'b'] ['a' 'a' 'd']
     """
 
-    def __init__(self, n_splits=5, *, random_state=0):
+    def __init__(self, n_splits=5, *, shuffle=True, random_state=0):
         self.n_splits = n_splits
+        self.shuffle = shuffle
         self.random_state = random_state
 
     def get_n_splits(self, X=None, y=None, groups=None):
@@ -102,7 +106,9 @@ class StarKFold(BaseCrossValidator):
                 f"{len(n_spectra)} star(s) cannot make {self.n_splits} folds: lower "
                 "n_splits, or check ids (one name per star)."
             )
-        order = check_random_state(self.random_state).permutation(len(n_spectra))
+        order = np.arange(len(n_spectra))
+        if self.shuffle:
+            order = check_random_state(self.random_state).permutation(order)
         order = order[np.argsort(-n_spectra[order], kind="stable")]
         fold_of_star = np.empty(len(n_spectra), dtype=int)
         filled = np.zeros(self.n_splits, dtype=int)
@@ -130,7 +136,7 @@ def check_star_cv(cv=5):
     --------
     >>> from specxfer.model_selection import check_star_cv
     >>> check_star_cv(3)
-    StarKFold(n_splits=3, random_state=0)
+    StarKFold(n_splits=3, random_state=0, shuffle=True)
     """
     if cv is None:
         return StarKFold()

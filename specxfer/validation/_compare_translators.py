@@ -26,7 +26,7 @@ from specxfer.validation._markdown import to_markdown
 
 __all__ = ["Comparison", "compare_translators"]
 
-LABELS = ("teff", "logg", "fe_h", "alpha")
+LABELS = ("teff", "logg", "fe_h", "alpha_fe")
 NOMINAL = (1.0, 2.0)  # standard deviations: 68.3 and 95.4%
 
 
@@ -67,7 +67,7 @@ def compare_translators(
         See `specxfer.model_selection.check_star_cv`.
     null : estimator, optional
         What must be beaten. By default `NullTranslator` on the labels that X.meta has
-        of ``teff, logg, fe_h, alpha``, or on the mean spectrum where it has none.
+        of ``teff, logg, fe_h, alpha_fe``, or on the mean spectrum where it has none.
     noise, error_floor, continuum_degree
         As in `specxfer.metrics.mse`.
     domains : dict of str to bool array of shape (n,), or Table, optional
@@ -274,7 +274,7 @@ def _predicted(model, X, y):
 
 def _default_null(X):
     columns = X.meta.colnames if isinstance(X, Spectra) and X.meta is not None else []
-    labels = [name for name in LABELS if name in columns]
+    labels = [name for name in (*LABELS, "alpha") if name in columns]  # once its name
     return NullTranslator("labels", labels=labels) if labels else NullTranslator()
 
 

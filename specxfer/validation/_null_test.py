@@ -24,7 +24,7 @@ from specxfer.validation._statistics import (
 
 __all__ = ["null_test"]
 
-LABELS = ("teff", "logg", "fe_h", "alpha")
+LABELS = ("teff", "logg", "fe_h", "alpha_fe")
 
 
 def null_test(

@@ -20,7 +20,7 @@ from specxfer.model_selection import StarKFold
 from specxfer.preprocessing import Rebinner
 
 N_TRAIN = 500
-LABELS = ("teff", "logg", "fe_h", "alpha")
+LABELS = ("teff", "logg", "fe_h", "alpha_fe")
 GIANTS = {"size": "small", "giant_fraction": 1, "random_state": 0}
 
 
@@ -195,7 +195,7 @@ def test_error_and_flag_are_those_of_the_labels_own_table(pairs):
 
 def test_domains_that_cannot_be_told_are_an_error(pairs, model):
     X = pairs[0][:3]
-    meta = X.meta[["teff", "logg", "fe_h", "alpha"]]
+    meta = X.meta[["teff", "logg", "fe_h", "alpha_fe"]]
     assert np.isfinite(model.predict(X.replace(meta=meta))).all()
     few = AbundanceRegressor(PCARidge(5), ["Ce"], labels=["fe_h"], cv=2)
     few.fit(*(s[:100] for s in pairs))

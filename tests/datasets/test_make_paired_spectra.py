@@ -7,6 +7,9 @@ from scipy.interpolate import CubicSpline
 from specxfer import air_to_vacuum
 from specxfer.datasets import make_paired_spectra
 from specxfer.datasets._atoms import HEAVY
+from specxfer.io._apogee import META as APOGEE
+from specxfer.io._galah import META as GALAH
+from specxfer.validation._null_test import LABELS
 
 IDEAL = {
     "snr_source": None,
@@ -213,7 +216,7 @@ def test_without_heavy_scatter_light_labels_say_all():
 
 def residual(meta, label):
     """What a cubic in [Fe/H] and [α/Fe] leaves of a label."""
-    fe_h, alpha = np.asarray(meta["fe_h"]), np.asarray(meta["alpha"])
+    fe_h, alpha = np.asarray(meta["fe_h"]), np.asarray(meta["alpha_fe"])
     terms = [fe_h**i * alpha**j for i in range(4) for j in range(4 - i)]
     design = np.column_stack(terms)
     values = np.asarray(meta[label])
@@ -224,7 +227,9 @@ def test_source_shows_the_s_process_in_giants_but_not_barium():
     # Ce II 15785 follows Ce at fixed stellar parameters
     X, y, _ = make_paired_spectra(800, **OWN, giant_fraction=1, random_state=0, **IDEAL)
     core = np.argmin(np.abs(SOURCE - 15_789.063))
-    labels = [np.asarray(X.meta[k]) for k in ("teff", "logg", "fe_h", "alpha", "vmic")]
+    labels = [
+        np.asarray(X.meta[k]) for k in ("teff", "logg", "fe_h", "alpha_fe", "vmic")
+    ]
     z = np.column_stack([(v - v.mean()) / v.std() for v in labels])
     products = [z[:, [i]] * z[:, i:] for i in range(z.shape[1])]
     design = np.column_stack([np.ones(len(z)), z, *products])
@@ -309,3 +314,9 @@ def test_heavy_elements_follow_a_shift_of_the_s_process():
 def test_shifts_that_mean_nothing(shift, match):
     with pytest.raises(ValueError, match=match):
         make_paired_spectra(1, **OWN, shift=shift)
+
+
+def test_labels_that_nulls_are_given_are_there():
+    X, _, _ = make_paired_spectra(3, size="small", random_state=0)
+    assert set(LABELS) <= set(X.meta.colnames)
+    assert set(LABELS) <= set(APOGEE) & set(GALAH)  # what readers call them

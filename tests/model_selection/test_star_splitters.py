@@ -162,7 +162,7 @@ def test_splitters_are_plain_objects():
         copy = pickle.loads(pickle.dumps(splitter))
         assert repr(copy) == repr(splitter)
         assert copy.get_n_splits() == splitter.get_n_splits() == 4
-    assert repr(SPLITTERS[0]) == "StarKFold(n_splits=4, random_state=0)"
+    assert repr(SPLITTERS[0]) == ("StarKFold(n_splits=4, random_state=0, shuffle=True)")
 
 
 def test_check_star_cv():
@@ -171,3 +171,19 @@ def test_check_star_cv():
     assert check_star_cv(SPLITTERS[1]) is SPLITTERS[1]
     given = [(np.arange(2), np.arange(2, 4))]
     assert check_star_cv(given).get_n_splits() == 1
+
+
+def test_shuffle_as_peers_have_it():
+    X = spectra()
+    folds = [list(StarKFold(4, **how).split(X)) for how in ({}, {"shuffle": True})]
+    for (_, a), (_, b) in zip(*folds):
+        np.testing.assert_array_equal(a, b)
+    plain = np.zeros((7, 3))  # each row a star
+    found = [
+        [test.tolist() for _, test in StarKFold(3, **how).split(plain)]
+        for how in (
+            {"shuffle": False},
+            {"shuffle": False, "random_state": 5},
+        )
+    ]
+    assert found[0] == found[1] == [[0, 3, 6], [1, 4], [2, 5]]

@@ -8,10 +8,12 @@ from sklearn.pipeline import make_pipeline
 from specxfer import Spectra
 from specxfer.baselines import NullTranslator
 from specxfer.compose import TargetWindow
+from specxfer.datasets import make_paired_spectra
 from specxfer.linear import PCARidge
 from specxfer.metrics import line_table
 from specxfer.preprocessing import Rebinner
 from specxfer.validation import compare_translators, to_markdown
+from specxfer.validation._compare_translators import _default_null
 
 N, P, NOISE = 240, 60, 0.02
 WAVE = 6000 + 0.05 * np.arange(P)
@@ -135,3 +137,10 @@ def test_names_and_noise_are_checked(pairs):
         compare_translators({"null": Off()}, X, y, LINES)
     with pytest.raises(ValueError, match=r"y_true has no ivar"):
         compare_translators({"off": Off()}, X, y.replace(ivar=None), LINES)
+
+
+@pytest.mark.parametrize("name", ["alpha_fe", "alpha"])
+def test_the_null_knows_alpha_by_either_name(name):
+    X, _, _ = make_paired_spectra(20, size="small", random_state=0)
+    X.meta.rename_column("alpha_fe", name)
+    assert _default_null(X).labels == ["teff", "logg", "fe_h", name]

@@ -19,7 +19,7 @@ from specxfer.preprocessing import GapMasker
 from specxfer.validation import leakage_test, null_test
 from specxfer.validation._leakage_test import hidden_windows
 
-LABELS = ["teff", "logg", "fe_h", "alpha", "vmic", "vmac"]
+LABELS = ["teff", "logg", "fe_h", "alpha_fe", "vmic", "vmac"]
 LABELS += [f"{element.lower()}_fe" for element in TRENDS]  # the light elements
 LINES = load_lines("galah", names=["Ce II 4774", "Ba II 6497", "La II 4749"])
 SETTINGS = {"cv": 2, "n_flips": 499, "n_bootstrap": 300}

@@ -117,7 +117,7 @@ def test_giants_alike_in_labels_tell_by_their_cerium():
     assert table["follows"].all()
     assert ((table["slope"] > 0.7) & (table["slope"] < 1.4)).all()
     assert (table["correlation"] > 0.6).all()
-    labels = ["teff", "logg", "fe_h", "alpha"]
+    labels = ["teff", "logg", "fe_h", "alpha_fe"]
     null = NullTranslator("labels", labels=labels, degree=2)
     guessed = twins_test(null, X, y, lines, cv=2, n_flips=999)
     assert (guessed["rms_observed"] == table["rms_observed"]).all()
