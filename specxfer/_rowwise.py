@@ -35,7 +35,8 @@ class Way(NamedTuple):
             first = start - self.fence
             factor = b[:, max(first, 0) : first + width]
             if factor.shape[1] < width:
-                some, factor = factor, np.zeros((len(b), width), b.dtype)
+                some, order = factor, _order(b)
+                factor = np.zeros((len(b), width), b.dtype, order)
                 at = max(-first, 0)
                 factor[:, at : at + some.shape[1]] = some
             yield slice(start, min(start + step, n)), factor
@@ -59,7 +60,7 @@ def _ways(dtype):
     row. It gets blocks of that size, whose ends are thrown away.
     """
     yield Way(dtype, (32, 64, 128, 256), 2048)
-    yield Way(dtype, (24, 48, 96, 192, 264), 304, fence=8)
+    yield Way(dtype, (24, 48, 96, 264, 480), 304, fence=8)
     if dtype != np.float64:
         yield Way(np.dtype(float), (32, 64, 128, 256), 2048)
 
@@ -97,7 +98,7 @@ def rowwise_matmul(a, b, out=None):
         out = np.empty((len(a), b.shape[1]), b.dtype)
     with one_core_each() as n_threads:
         for way in _ways(b.dtype):
-            if _alike_in_all_rows(way, b.shape, b.flags.c_contiguous):
+            if _alike_in_all_rows(way, b.shape, _order(b)):
                 _in_blocks(way, a, b, out, n_threads)
                 return out
     out[:] = exact_matmul(a, b, 2 if b.itemsize == 8 else 1)
@@ -106,7 +107,7 @@ def rowwise_matmul(a, b, out=None):
 
 def _in_blocks(way, a, b, out, n_threads):
     """Write the product into `out`, block by block."""
-    a, b = np.ascontiguousarray(a, way.dtype), b.astype(way.dtype, "K", copy=False)
+    a, b = np.ascontiguousarray(a, way.dtype), np.asarray(b, way.dtype, _order(b))
     columns, width = list(way.column_blocks(b)), way.width(b.shape[1])
     n_threads = min(n_threads, 1 + len(a) * b.size // TOGETHER)
     most = len(a) * len(columns) // n_threads + way.sizes[0]  # so that each has some
@@ -136,12 +137,11 @@ def _in_blocks(way, a, b, out, n_threads):
 
 
 @lru_cache(maxsize=512)
-def _alike_in_all_rows(way, shape, c_contiguous):
+def _alike_in_all_rows(way, shape, order):
     """Whether equal rows come out equal, wherever they are in a block of any size."""
     rng = np.random.default_rng(0)
     shape = shape[0], way.width(shape[1])
-    b = rng.standard_normal(shape if c_contiguous else shape[::-1], way.dtype)
-    b = b if c_contiguous else b.T
+    b = np.asarray(rng.standard_normal(shape, way.dtype), order=order)
     five = rng.standard_normal((5, shape[0]), way.dtype)  # prime to any unrolling
     first = None
     for size in way.sizes:
@@ -151,3 +151,8 @@ def _alike_in_all_rows(way, shape, c_contiguous):
         if (made[:5] != first).any() or (made[5:] != made[:-5]).any():
             return False
     return True
+
+
+def _order(b):
+    """The order in which it is multiplied, and tried."""
+    return "F" if b.flags.fnc else "C"

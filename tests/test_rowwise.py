@@ -32,8 +32,10 @@ def test_a_row_of_a_product_is_its_own(rng, monkeypatch, dtype, n_columns, unsou
     out = np.empty_like(whole)
     assert rowwise_matmul(a, b, out) is out
     np.testing.assert_array_equal(out, whole)
-    other = np.asfortranarray(b)
-    np.testing.assert_allclose(rowwise_matmul(a, other), whole, atol=2e-5)
+    for other in (np.asfortranarray(b), np.repeat(b, 2, axis=1)[:, ::2]):
+        found = rowwise_matmul(a, other)
+        np.testing.assert_allclose(found, whole, atol=2e-5)
+        np.testing.assert_array_equal(rowwise_matmul(a[7:207], other), found[7:207])
 
 
 @pytest.mark.parametrize("shape", [(37, 90), (71, 3000), (2000, 70), (3, 9000)])
