@@ -212,7 +212,8 @@ def main(data, fold, n_train, keep):
     model = models["DiffusionTranslator"]
     history = model.shape_history_
     print(
-        "gain in the logarithmic score of training stars left out, by round:",
+        "gain in the logarithmic score of training stars left out, first by the "
+        "mixture, then by round:",
         np.round(history["score_gain"], 3),
         "±",
         np.round(history["score_gain_error"], 3),
