@@ -180,6 +180,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 UnpairedWarning,
                 stacklevel=2,
             )
+        warn_if_implausible(X, y)
         if self._fit_source is not None:
             rows = X, weight
             if source is not None:
@@ -193,7 +194,6 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if not used.all():
             X, y, weight = by_index(X)[used], by_index(y)[used], weight[used]
             context = None if context is None else by_index(context)[used]
-        warn_if_implausible(X, y)
         self._context = context
         self._set_target_grid(y)
         sums = PixelSums.of(y, weight)

@@ -96,3 +96,12 @@ def test_the_warning_points_at_the_call(rng):
         with pytest.warns(ImplausibleWarning) as caught:
             model.fit(X, y)
         assert caught[0].filename == __file__
+
+
+def test_flux_lost_in_rounding_is_refused_with_a_hint(rng):
+    X = spectra(rng, scale=1e-17)
+    with (
+        pytest.warns(ImplausibleWarning, match="is 1e-17; expected about 1"),
+        pytest.raises(ValueError, match=r"than rounding.*ContinuumNormalizer"),
+    ):
+        PCARidge(2).fit(X, spectra(rng))

@@ -54,6 +54,12 @@ def fit_scores(
     basis, values, n_iter, gaps = leading_components(
         source, k, max_iter, tol, rng, known
     )
+    if not len(values):
+        raise ValueError(
+            "no pixel varies by more than rounding: expected is flux in units of the "
+            "continuum, about 1. Normalise with "
+            "specxfer.preprocessing.ContinuumNormalizer, or scale flux and ivar."
+        )
     k = max(1, min(k, np.count_nonzero(values > 1e-12 * values[0])))  # the rank
     components = basis[:, :k].T
     components *= np.sign(components[np.arange(k), np.abs(components).argmax(axis=1)])[
