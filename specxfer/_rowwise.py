@@ -111,12 +111,13 @@ def _in_blocks(way, a, b, out, n_threads):
     columns, width = list(way.column_blocks(b)), way.width(b.shape[1])
     n_threads = min(n_threads, 1 + len(a) * b.size // TOGETHER)
     most = len(a) * len(columns) // n_threads + way.sizes[0]  # so that each has some
-    rows = way.row_blocks(len(a), most)
+    rows = list(way.row_blocks(len(a), most))
+    largest = max((size for _, size in rows), default=1)
     blocks = [(*some, *these) for some in rows for these in columns]
     direct = not way.fence and way.dtype == out.dtype
 
     def one(share):
-        buffer = np.empty((way.sizes[-1], width), way.dtype)
+        buffer = np.empty((largest, width), way.dtype)
         at = None
         for start, size, columns, factor in share:
             if start != at:
@@ -132,7 +133,7 @@ def _in_blocks(way, a, b, out, n_threads):
             made = np.matmul(part, factor, out=buffer[:size])
             into[:] = made[:rows, way.fence : way.fence + into.shape[1]]
 
-    each = max(1, TOGETHER // max(1, way.sizes[-1] * b.shape[0] * width))
+    each = max(1, TOGETHER // max(1, largest * len(b) * width))
     in_parallel(one, [blocks[i : i + each] for i in range(0, len(blocks), each)])
 
 
