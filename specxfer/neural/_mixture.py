@@ -14,7 +14,7 @@ STEADY = 3e-4  # gain in the log-likelihood of a star that is not worth a round
 FEW = 800  # stars by which beginnings are tried
 TRIED = 8  # rounds for each beginning of one more Gaussian
 TAIL = 0.1  # of the stars, that it begins with
-FAINT = 1e-6
+FAINT = 1e-6  # variance of what is not seen at all
 SIDES = 4  # leading numbers whose tails are tried
 
 
@@ -63,11 +63,13 @@ class Mixture(NamedTuple):
         Mixture
             `standard`, if more than one do not pay.
         """
-        some = slice(None, None, -(-len(weight) // STARS))
+        some = every(len(weight), STARS)
         information, weight = information[some], weight[some]
-        best = cls.standard(information.eta.shape[1])
+        d, n_few = information.eta.shape[1], len(weight[every(len(weight), FEW)])
+        best = cls.standard(d)
         reached = best.log_likelihood(others)
-        while len(best.share) < MOST:
+        most = min(MOST, (n_few - 1) // d)  # each has more stars than numbers
+        while len(best.share) < most:
             more = best._with_one_more(information, weight)
             likelihood = more.log_likelihood(others)
             gain = likelihood - reached
@@ -162,7 +164,7 @@ class Mixture(NamedTuple):
 
     def _with_one_more(self, information, weight):
         """The likeliest of several that begin with one more Gaussian, in some tail."""
-        some = slice(None, None, -(-len(weight) // FEW))
+        some = every(len(weight), FEW)
         few, of_few = information[some], weight[some]
         logs, means, covariances = self._posterior(few)
         member = np.exp(logs - logsumexp(logs, axis=0))
@@ -180,7 +182,7 @@ class Mixture(NamedTuple):
 
     def _improved(self, information, weight, rounds):
         """Likelier, by so many rounds or until they hardly change it."""
-        found, before, d = self, -np.inf, information.eta.shape[1]
+        found, before, (n, d) = self, -np.inf, information.eta.shape
         for _ in range(rounds):
             logs, *each = found._posterior(information)
             reached = logsumexp(logs, axis=0)
@@ -188,7 +190,7 @@ class Mixture(NamedTuple):
             if now < before + STEADY:
                 break
             before, member = now, np.exp(logs - reached) * weight
-            held = member.sum(axis=1) * len(weight) / weight.sum() > d
+            held = member.sum(axis=1) * n / weight.sum() > d
             found = found._maximised(*(a[held] for a in (member, *each)))
         return found
 
@@ -207,3 +209,8 @@ class Mixture(NamedTuple):
             square += d * (np.eye(d) + np.outer(held, held))
             covariance[k] = square / (total[k] + d)
         return Mixture(total / total.sum(), mean, covariance)
+
+
+def every(n, most):
+    """Every so many-th of n stars, at most so many."""
+    return slice(None, None, -(-n // most))

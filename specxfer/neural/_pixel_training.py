@@ -49,6 +49,7 @@ class PixelTraining(ShapeTraining):
         return UNet(shape.n_leading, shape.n_conditions, width)
 
     def _start(self, judges):
+        """Gaussians, which are not mixed here."""
         return None, None, None
 
     def _found(self, state):

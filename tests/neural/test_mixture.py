@@ -1,6 +1,7 @@
 """Mixture: Gaussians behind noise, how many they are, and what a star may be."""
 
 import numpy as np
+import pytest
 
 from specxfer.neural._latents import Information
 from specxfer.neural._mixture import Mixture
@@ -95,3 +96,11 @@ def test_axes_tell_kinds_apart_even_if_much_is_unseen(rng):
     first = np.sqrt(heard) @ mixture.axes(heard)[:, 0]
     first /= np.linalg.norm(first)
     np.testing.assert_allclose(np.abs(first), [0.5**0.5, 0.5**0.5, 0], atol=0.01)
+
+
+@pytest.mark.parametrize("n", [1, 5, 9, 40])
+def test_few_stars_are_of_one_gaussian(rng, n):
+    """Fewer than numbers say nothing of kinds, and must not stop a fit."""
+    numbers = rng.standard_normal((n, 24))
+    mixture = Mixture.of(seen(rng, numbers), np.ones(n), seen(rng, numbers))
+    assert len(mixture.share) == 1
