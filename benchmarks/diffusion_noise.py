@@ -2,7 +2,8 @@
 
 Simulated pairs around the key lines, whose truth is known; the same stars, once with
 targets at S/N 30 and once at S/N 200. Velocity and continuum of the targets are right,
-so that noise is all that is between them and the truth. Printed for giants and dwarfs,
+and draws are at the resolving power of each, so that noise is all that is between them
+and the truth. Printed for giants and dwarfs,
 of test stars, for the pixels of the key lines and for their equivalent widths:
 
 - the root mean square of what the mean misses of the truth, which is the spread that
@@ -62,11 +63,12 @@ class Found:
         return error, spread, noisy, z, *inside
 
 
-def drawn(model, X, pixels, widths):
+def drawn(model, X, resolution, pixels, widths):
     """Draws of the pixels of lines, and of equivalent widths."""
     flux, ew = [], []
     for start in range(0, len(X), BLOCK):
-        draws = model.sample(X[start : start + BLOCK], N_DRAWS, random_state=0)
+        some = slice(start, start + BLOCK)
+        draws = model.sample(X[some], N_DRAWS, 0, resolution=resolution[some])
         flux.append(draws[:, :, pixels])
         ew.append((1 - np.nan_to_num(draws, nan=1)) @ widths)
     return np.concatenate(flux, axis=1), np.concatenate(ew, axis=1)
@@ -87,7 +89,7 @@ def main(n_train, n_test):
         widths, _ = window_widths(lines, truth)
         pixels = widths.any(axis=1) & np.isfinite(true).all(axis=0)
         widths = np.where(pixels[:, None], widths, 0)
-        flux, ew = drawn(model, X[test], pixels, widths)
+        flux, ew = drawn(model, X[test], truth[test].resolution, pixels, widths)
         true_ew = (1 - np.where(pixels, true, 1)) @ widths
         noise_ew = np.sqrt(np.square(widths).sum(axis=0)) / snr
         tables = {
