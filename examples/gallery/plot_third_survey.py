@@ -52,7 +52,7 @@ X
 
 train, test = np.arange(600), np.arange(600, 800)
 model = PCARidge(n_components=30).fit(X[train], y[train])
-translated = translate(model, X[test])
+translated = translate(model, X[test], resolution=y[test].resolution)
 
 giant = np.flatnonzero(np.asarray(X.meta["giant"])[test])[1]
 figure, (above, below) = plt.subplots(2, 1, figsize=(7, 5), layout="constrained")

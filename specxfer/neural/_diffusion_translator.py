@@ -19,6 +19,7 @@ from specxfer.neural._pixel_drawing import PixelDrawing
 from specxfer.neural._pixel_errors import PixelErrors, Told
 from specxfer.neural._pixel_shape import PixelShape
 from specxfer.neural._pixel_training import PixelTraining, check_room
+from specxfer.neural._possible import Possible
 from specxfer.neural._samplers import SOLVERS
 from specxfer.neural._shape import Shape
 from specxfer.neural._shape_training import ShapeTraining
@@ -127,7 +128,9 @@ class DiffusionTranslator(ComponentTranslator):
     the network adds what hangs on the star. A fifth of the stars are left out: a third
     of them choose how many Gaussians there are, and a round, and if the others do not
     find that choice better than one Gaussian by two standard errors, that is what
-    stays.
+    stays. Draws in which flux is somewhere below 0 or above 1.3, or beyond what
+    training stars have, by more than the noise of the targets, are drawn again, ten
+    times at most.
 
     The noise of the targets is taken out by expectation and maximisation (Rozet et al.
     2024, NeurIPS 37): the diffusion learns from draws of what each star's latents may
@@ -268,9 +271,18 @@ class DiffusionTranslator(ComponentTranslator):
         """Learn how errors are distributed; features and means are left-out ones."""
         self._shape, self.shape_history_ = None, {}
         if y.has_noise and self.seen_.any():
+            self._possible = self._possible_of(y, mean)
             learn = self._learn_pixels if self.space == "pixel" else self._learn_latents
             learn(X, y, weight, features, mean, stars, device, seed)
         return self
+
+    def _possible_of(self, y, mean):
+        """Which fluxes are possible; any, where the target is no spectrum."""
+        if y.wave is None:
+            return Possible()
+        at = slice(None, None, -(-len(y) // SAMPLE))
+        ivar = _ivar(y[at]) * self.seen_
+        return Possible.of(self._ridge.predict(mean[at]), ivar)
 
     def _learn_latents(self, X, y, weight, features, mean, stars, device, seed):
         at = slice(None, None, -(-len(X) // SAMPLE))
@@ -421,9 +433,9 @@ class DiffusionTranslator(ComponentTranslator):
         power = self._asked_resolution(resolution, len(X))
         draws = np.empty((n_samples, len(X), self.n_pixels_out_), self.dtype_)
         for rows, drawing, rngs in self._drawings(X, n_samples, _seed(random_state)):
-            z = drawing.coefficients(n_samples, rngs, *how)
             change = None if power is None else self._changed(power[rows])
-            for i, flux in enumerate(drawing.spectra(z, rngs, change), rows.start):
+            drawn = self._possible.drawn(drawing, n_samples, rngs, how, change)
+            for i, flux in enumerate(drawn, rows.start):
                 draws[:, i] = flux
         draws[:, :, ~self.seen_] = np.nan
         return draws

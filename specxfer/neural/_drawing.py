@@ -38,6 +38,15 @@ class Drawing:
     whitening: Whitening
     conditions: np.ndarray
 
+    def __getitem__(self, stars):
+        return Drawing(
+            self.shape,
+            self.flux[stars],
+            self.covariance[stars],
+            Whitening(*(a[stars] for a in self.whitening)),
+            self.conditions[stars],
+        )
+
     def mean(self):
         """Mean flux of the draws, (n, n_pixels)."""
         return self.moments()[0]

@@ -66,5 +66,5 @@ def _draws(model, X, cols, n_samples, seed):
         yield slice(0, len(X)), draws.transpose(1, 0, 2)
         return
     for rows, drawing, rngs in model._drawings(X, n_samples, seed):
-        z = drawing.coefficients(n_samples, rngs, model.n_steps, model.solver)
-        yield rows, drawing.of_pixels(cols).spectra(z, rngs)
+        how = model.n_steps, model.solver
+        yield rows, model._possible.drawn(drawing.of_pixels(cols), n_samples, rngs, how)

@@ -33,6 +33,14 @@ class PixelDrawing:
     conditions: np.ndarray
     wanted: np.ndarray | None = None
 
+    def __getitem__(self, stars):
+        return replace(
+            self,
+            flux=self.flux[stars],
+            errors=self.errors[stars],
+            conditions=self.conditions[stars],
+        )
+
     def mean(self):
         """Mean flux of the draws, (n, n_pixels)."""
         flux = self.flux.copy()

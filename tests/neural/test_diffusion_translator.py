@@ -5,6 +5,8 @@ import pickle
 import signal
 import subprocess
 import sys
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +166,23 @@ def test_draws_do_not_depend_on_company(fitted):
     assert (model.predict(X)[7] == model.predict(X[7:8])[0]).all()
     std = model.predict(X[7:9], return_std=True)[1]
     assert (std == model.predict(X, return_std=True)[1][7:9]).all()
+
+
+def test_draws_keep_to_possible_fluxes(fitted):
+    model, X, *_ = fitted
+    assert -0.1 < model._possible.low < 0
+    assert 1.3 < model._possible.high < 1.35
+    X, some = X[:20], {"n_samples": 30, "random_state": 0}
+    free, bound = model.sample(X, **some), copy(model)
+    low = float(np.quantile(free, 1e-3))
+    bound._possible = replace(model._possible, low=low)
+    drawn, again = bound.sample(X, **some), (free.min(axis=2) < low).any(axis=0)
+    assert 0 < again.sum() < len(X)
+    np.testing.assert_array_equal(drawn[:, ~again], free[:, ~again])
+    assert drawn.min() >= low
+    i = int(np.flatnonzero(again)[0])
+    alone = bound.sample(X[i : i + 1], **some)[:, 0]
+    np.testing.assert_array_equal(alone, drawn[:, i])
 
 
 @pytest.mark.parametrize("how", [{"solver": "dpm++", "n_steps": 20}, {"n_steps": 40}])

@@ -41,6 +41,7 @@ def fitted():
 test_user_code = latent.test_user_code
 test_lines_of_one_element_vary_together = latent.test_lines_of_one_element_vary_together
 test_draws_do_not_depend_on_company = latent.test_draws_do_not_depend_on_company
+test_draws_keep_to_possible_fluxes = latent.test_draws_keep_to_possible_fluxes
 
 
 def test_draws_lean_to_where_the_truth_does(fitted):
