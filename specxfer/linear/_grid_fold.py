@@ -7,6 +7,7 @@ import numpy as np
 
 from specxfer._pixel_sums import PixelSums
 from specxfer._resolution import ResolutionChange
+from specxfer._stars import star_codes
 from specxfer.linear._grid_errors import (
     LEARNT,
     learnt_coef,
@@ -21,7 +22,11 @@ from specxfer.linear._normal_equations import (
     first_fit,
 )
 from specxfer.linear._pca_ridge import AXES_STARS
-from specxfer.linear._penalties import free_intercept, listened_axes
+from specxfer.linear._penalties import (
+    affordable_axes,
+    free_intercept,
+    listened_axes,
+)
 from specxfer.linear._pixel_ridge import PixelRidge, Problem
 from specxfer.linear._products import with_products
 from specxfer.linear._scores import BLOCK
@@ -84,7 +89,10 @@ class GridFold:
         """
         most = len(self.model.loadings)
         sizes = np.minimum(n_components, most)
-        n_axes = np.minimum(n_products, sizes)
+        stars = star_codes(self.X, self.y)[self.weight > 0]
+        n_stars = len(np.unique(stars))
+        asked = zip(n_products, sizes)
+        n_axes = np.array([affordable_axes(q, k, n_stars) for q, k in asked])
         made = {}
         if not n_axes.any() and not self.X.has_noise:
             made = self._linear_features(np.unique(sizes))

@@ -11,7 +11,11 @@ from specxfer._stars import star_codes
 from specxfer._threads import in_parallel
 from specxfer.base import Translator
 from specxfer.linear._normal_equations import first_fit
-from specxfer.linear._penalties import free_intercept, listened_axes
+from specxfer.linear._penalties import (
+    affordable_axes,
+    free_intercept,
+    listened_axes,
+)
 from specxfer.linear._pixel_ridge import OfPixelRidge
 from specxfer.linear._products import gradient_of, spread_of, with_products
 from specxfer.linear._scores import BLOCK
@@ -50,8 +54,9 @@ class PCARidge(OfPixelRidge, Translator):
         Whether every pixel has its own choice among several.
     n_products : int, default=10
         How many combinations of scores are multiplied with each other for further
-        features: those that the target's pixels listen to most. 0 for a purely linear
-        translator.
+        features: those that the target's pixels listen to most; fewer where a product
+        would have fewer than 12 training stars, or a feature fewer than 2. 0 for a
+        purely linear translator.
     n_factors : int, default=20
         Directions, at most, in which residuals of different pixels are found to vary
         together.
@@ -192,9 +197,12 @@ class PCARidge(OfPixelRidge, Translator):
     def _fit(self, X, y, sample_weight):
         if self._other_source:
             self.pca_._model = self._source.with_noise_of(X, sample_weight)
+        stars = star_codes(X, y)
+        n_stars = len(np.unique(stars[sample_weight > 0]))
+        n_axes = affordable_axes(self.n_products, self.n_components_, n_stars)
         self._axes = np.zeros((self.n_components_, 0))
-        if self.n_products:
-            self._axes = self._listened(X, y, sample_weight)
+        if n_axes:
+            self._axes = self._listened(X, y, sample_weight, n_axes)
         features, spread, misfits = self._training_features(X, sample_weight)
         ridge = SpectralRidge(
             self.alpha,
@@ -204,7 +212,6 @@ class PCARidge(OfPixelRidge, Translator):
             random_state=self.random_state,
             device=self.device,
         )
-        stars = star_codes(X, y)
         ridge._fit_features(
             features, spread, y, sample_weight, stars, self._change, self._sums
         )
@@ -218,7 +225,7 @@ class PCARidge(OfPixelRidge, Translator):
         self._limits = (*(_limit(m) * others for m in misfits), _limit(distance))
         return self
 
-    def _listened(self, X, y, sample_weight):
+    def _listened(self, X, y, sample_weight, n_axes):
         """The combinations of scores that are multiplied, from a sample of stars."""
         some = slice(None, None, -(-len(X) // AXES_STARS))
         X, y, weight = X[some], y[some], sample_weight[some]
@@ -228,7 +235,7 @@ class PCARidge(OfPixelRidge, Translator):
         penalty = free_intercept(u.shape[1], 1.0)[:, 0]
         sums = PixelSums.of(y, weight)
         _, coef, deviation = first_fit(u, y, sums, weight, penalty)
-        return listened_axes(u, weight, coef, deviation, self.n_products)
+        return listened_axes(u, weight, coef, deviation, n_axes)
 
     def _training_features(self, X, sample_weight):
         """Features, the mean of their covariance, and how badly they fit the source.

@@ -6,6 +6,7 @@ from scipy import linalg
 from specxfer._threads import in_parallel
 from specxfer.linear._residuals import few_stars, leave_one_star_out
 
+STARS_PER_PRODUCT = 12  # at least
 FAVOUR = 10.0  # how much more pixels that matter most count than all others together
 
 
@@ -167,6 +168,30 @@ def listened_axes(u, star_weight, coef, deviation, n_axes):
     """
     axes = turned(u, star_weight, coef, deviation)[:-1, :-1]
     return np.linalg.qr(axes[:, :n_axes])[0]
+
+
+def affordable_axes(n_axes, n_components, n_stars):
+    """How many axes are multiplied with each other, if stars are few.
+
+    Penalties are learnt from coefficients that hardly have any: where stars are few
+    for their number, products cost more than curvature is worth.
+
+    Parameters
+    ----------
+    n_axes : int
+        Asked for.
+    n_components : int
+    n_stars : int
+
+    Returns
+    -------
+    int
+        So many that there are `STARS_PER_PRODUCT` stars for each product, and two for
+        each feature.
+    """
+    n_products = min(n_stars / STARS_PER_PRODUCT, n_stars / 2 - n_components)
+    most = (np.sqrt(8 * max(n_products, 0) + 1) - 1) / 2
+    return int(min(n_axes, n_components, most))
 
 
 def free_intercept(k, alpha):
