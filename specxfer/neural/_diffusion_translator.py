@@ -50,7 +50,7 @@ class DiffusionTranslator(ComponentTranslator):
         What follows the diffusion: a few directions of the residual, or all its pixels,
         by a one-dimensional U-Net. The latter is for windows of some tens to a few
         hundred pixels, as in a `TargetWindow`. In the one comparison made (see Notes)
-        its draws were no better than the latent ones, and far slower.
+        it was not found better than Gaussian draws, and it is far slower.
     n_steps : int, default=10
         Steps from noise to a draw.
     solver : {"heun", "dpm++"}, default="heun"
@@ -145,11 +145,10 @@ class DiffusionTranslator(ComponentTranslator):
     matrix of pixels by pixels. What a noisy target leaves open of v is drawn by split
     Gibbs sampling with the diffusion as prior (Wu et al. 2024, NeurIPS 37), from what
     the target says in the 16 directions that stand out of its noise most; masked pixels
-    have no weight. The mean is the denoiser's at infinite noise. For 89 pixels at
-    Ba II 5854 and 6497, with 2,500 synthetic stars to learn from and 300 to judge by
-    (`benchmarks.diffusion_space`), the CRPS of neither space differed from that of
-    Gaussian draws by more than 1.3 standard errors; the energy score of both equivalent
-    widths was better in giants alone, by 4% (latent) and 5% (pixel).
+    have no weight. The mean is the denoiser's at infinite noise. For 91 pixels at
+    Ba II 5854 and 6497, with 2,500 synthetic stars to learn from
+    (`benchmarks.diffusion_space`), the stars that judge found neither space better than
+    Gaussian draws.
 
     References
     ----------
