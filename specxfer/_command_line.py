@@ -225,7 +225,12 @@ def _add_score(commands):
     add = parser.add_argument
     add("model", metavar="MODEL", help="a file of `specxfer fit` or specxfer.save")
     _add_stored_pairs(parser)
-    add("--stars", metavar="FILE", help="only these stars, one name a line")
+    add(
+        "--stars",
+        metavar="FILE",
+        help="only these stars, one name a line (default: those of "
+        "MODEL.held_out.txt, if it is there; else all)",
+    )
     add("--lines", nargs="+", metavar="LINE", help=LINES_HELP)
     add("--out", metavar="FILE", help="write the table there, too (ECSV)")
     add("--overwrite", action="store_true", help="replace that file")

@@ -148,13 +148,7 @@ def score(options):
     if options.out:
         _free(options, options.out)
     model = load(options.model)
-    X, y = _read_pairs(options)
-    if options.stars:
-        wanted = set(Path(options.stars).read_text().split("\n"))
-        rows = [i for i, star in enumerate(X.ids.tolist()) if str(star) in wanted]
-        if not rows:
-            raise ValueError(f"none of the pairs is of a star in {options.stars}.")
-        X, y = X[rows], y[rows]
+    X, y = _judging(options, *_read_pairs(options))
     score = model.score(X, y)
     lines = _lines(options, options.target_survey)
     table = line_table(y, {"model": Predictions(model, X, y)}, lines)
@@ -168,6 +162,33 @@ def score(options):
 
 
 # ------------------------------------------------------------------------- helpers
+def _judging(options, X, y):
+    """The pairs to be scored: those asked for, or that are known to be unseen."""
+    from specxfer._fingerprint import fingerprint
+    from specxfer.model_files import read_card
+
+    held_out = Path(f"{options.model}.held_out.txt")
+    path = options.stars or (held_out if held_out.exists() else None)
+    if path is not None:
+        wanted = set(Path(path).read_text().split("\n"))
+        rows = [i for i, star in enumerate(X.ids.tolist()) if str(star) in wanted]
+        if options.stars and not rows:
+            raise ValueError(f"none of the pairs is of a star in {options.stars}.")
+        if rows and len(rows) < len(X) and not options.stars:
+            say(
+                f"{len(rows)} of {len(X)} pairs are scored, of stars held out of the "
+                f"fit: {held_out}. Give --stars FILE for others."
+            )
+        if rows:
+            return X[rows], y[rows]
+    if read_card(options.model)["training"] == fingerprint(X, y):
+        say(
+            "the model was fitted to these very pairs: new stars have larger errors. "
+            "Fit with --hold-out, or score other pairs."
+        )
+    return X, y
+
+
 def _free(options, path):
     if Path(path).exists() and not options.overwrite:
         options.parser.error(f"{path} is there already: give --overwrite")

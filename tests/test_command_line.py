@@ -122,6 +122,30 @@ def test_score_is_the_score_of_the_library(model, folder, capsys):
     assert stop.value.code == 2
 
 
+def test_score_keeps_to_stars_that_the_model_has_not_seen(
+    model, folder, tmp_path, capsys
+):
+    stars = f"{model}.held_out.txt"
+    assert main(["score", model, *both(folder), "--stars", stars]) == 0
+    asked = capsys.readouterr()
+    assert main(["score", model, *both(folder)]) == 0
+    found = capsys.readouterr()
+    assert found.out == asked.out
+    assert f"4 of {N} pairs are scored" in found.err
+    # of a model that held none out, trained on these pairs
+    X, y = data(folder)
+    path = tmp_path / "all.skops"
+    specxfer.save(PCARidge(2, n_products=0).fit(X, y), path, training=(X, y))
+    assert main(["score", str(path), *both(folder)]) == 0
+    assert "was fitted to these very pairs" in capsys.readouterr().err
+    assert main(["score", str(path), *both(folder), "--stars", stars]) == 0
+    assert "very pairs" not in capsys.readouterr().err
+    # a list of stars that are not here says nothing of these
+    Path(f"{path}.held_out.txt").write_text("another\n")
+    assert main(["score", str(path), *both(folder)]) == 0
+    assert f"{N} pairs" in capsys.readouterr().out
+
+
 def test_translate_is_the_translation_of_the_library(model, folder, tmp_path, capsys):
     zarr = pytest.importorskip("zarr")
     out = tmp_path / "catalogue"
