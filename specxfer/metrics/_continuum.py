@@ -127,4 +127,12 @@ def checked_prediction(y, y_pred):
             f"y_pred has shape {y_pred.shape} and y_true {y.shape}: expected one "
             "predicted flux per observed one."
         )
+    named = getattr(y_pred, "ids", None)
+    if named is not None and y.ids is not None and not np.array_equal(named, y.ids):
+        row = int(np.flatnonzero(named != y.ids)[0])
+        raise ValueError(
+            f"y_pred and y_true name different stars, first in row {row}: "
+            f"{named[row]} and {y.ids[row]}. Bring them into the same order, or give "
+            "y_pred.flux if the spectra of others are the prediction."
+        )
     return y_pred

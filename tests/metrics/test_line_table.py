@@ -3,7 +3,14 @@ import pytest
 from astropy.table import Table
 
 from specxfer import Spectra
-from specxfer.metrics import giants_and_dwarfs, line_table, paired_difference
+from specxfer.metrics import (
+    coverage,
+    giants_and_dwarfs,
+    line_table,
+    mse,
+    paired_difference,
+    slope_table,
+)
 
 WAVE = np.arange(5000.0, 5050)
 LINES = [(5010, 5019), (5030, 5039)]
@@ -194,3 +201,25 @@ def test_a_star_whose_labels_say_unknown_is_in_no_domain():
     found = giants_and_dwarfs(Table({"teff": [4800, -9999.0], "logg": [-999.0, 4.4]}))
     assert not found["giant"].any()
     assert not found["dwarf"].any()
+
+
+@pytest.mark.parametrize("metric", [line_table, slope_table, coverage, mse])
+def test_predictions_of_other_stars_are_refused(rng, metric):
+    flux = 1 - 0.1 * rng.random((6, 8))
+    y = Spectra(
+        flux,
+        np.full(flux.shape, 1e4),
+        wave=5000.0 + np.arange(8),
+        medium="air",
+        ids=list("abcdef"),
+    )
+    given = {
+        line_table: lambda p: line_table(y, {"m": p}, [(5002, 5005)]),
+        slope_table: lambda p: slope_table(y, {"m": p}, [(5002, 5005)]),
+        coverage: lambda p: coverage(y, p, np.full(p.shape, 0.1), [(5002, 5005)]),
+        mse: lambda p: mse(y, p),
+    }[metric]
+    with pytest.raises(ValueError, match="different stars, first in row 0: f and a"):
+        given(y[::-1])
+    given(y[::-1].flux)
+    given(y)
