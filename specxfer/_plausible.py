@@ -11,14 +11,16 @@ from specxfer._rows import by_index
 __all__ = ["ImplausibleWarning", "inside_a_fit", "warn_if_implausible"]
 
 ROWS, PIXELS = 256, 1024  # that are looked at: enough for a median
+FEW = 10  # spectra
 CONTINUUM = 0.2, 5.0  # between which normalised flux has its median, by far
+ULTRAVIOLET = 2000.0  # Å, below which there are no wavelengths in air
 POSITIVE = 0.9  # share of pixels: with less, flux is a difference of spectra
 
 _INSIDE = ContextVar("inside_a_fit", default=False)
 
 
 class ImplausibleWarning(UserWarning):
-    """Flux or inverse variance can hardly be what they should be."""
+    """Flux, inverse variance or wavelengths can hardly be what they should be."""
 
 
 @contextmanager
@@ -31,18 +33,21 @@ def inside_a_fit():
         _INSIDE.reset(token)
 
 
-def warn_if_implausible(X, y, stacklevel=4):
+def warn_if_implausible(X, y=None, stacklevel=4):
     """Warn, once a side, of flux that is not normalised and ivar that is none.
 
     Parameters
     ----------
     X, y : Spectra
-        Plain arrays may hold anything, and are not judged.
+        Plain arrays may hold anything, and are not judged; nor are, without y, spectra
+        of very few stars, which may be poor ones.
     stacklevel : int, default=4
         The default points at who calls a ``fit`` that scikit-learn has wrapped.
     """
-    if _INSIDE.get():
+    if _INSIDE.get() or (y is None and len(X) < FEW):
         return
+    if y is None:
+        X = X[:ROWS]  # read together, and not all over a store
     for name, spectra in (("X", X), ("y", y)):
         said = _implausible(name, spectra)
         if said is not None:
@@ -51,8 +56,15 @@ def warn_if_implausible(X, y, stacklevel=4):
 
 def _implausible(name, spectra):
     """What is wrong with a side, or None."""
-    if spectra.wave is None:
+    if spectra is None or spectra.wave is None:
         return None
+    if spectra.wave[-1] < ULTRAVIOLET:
+        return (
+            f"the wavelengths of {name} run from {spectra.wave[0]:.6g} to "
+            f"{spectra.wave[-1]:.6g} Å, in the far ultraviolet. If they are nm, µm or "
+            "logarithms, give wave=wave * astropy.units.nm, or what they are, or "
+            "10**wave."
+        )
     flux, ivar = _some(spectra)
     if not len(flux):
         return None

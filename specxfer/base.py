@@ -252,6 +252,7 @@ class Translator(MultiOutputMixin, RegressorMixin, BaseEstimator):
             check_same_grid(
                 X, _bare(self.wave_in_, self.medium_in_), "X", "the training source"
             )
+        warn_if_implausible(X, stacklevel=5)
         return X
 
     def _check_target(self, y):

@@ -1,11 +1,12 @@
 """A fit says what can hardly be meant: σ given as ivar, flux that is not normalised."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 
-from specxfer import Spectra
+from specxfer import Spectra, translate
 from specxfer._plausible import ImplausibleWarning
 from specxfer.baselines import NullTranslator
 from specxfer.compose import TargetWindow
@@ -105,3 +106,30 @@ def test_flux_lost_in_rounding_is_refused_with_a_hint(rng):
         pytest.raises(ValueError, match=r"than rounding.*ContinuumNormalizer"),
     ):
         PCARidge(2).fit(X, spectra(rng))
+
+
+@pytest.mark.parametrize("wrong", [lambda w: w / 10, lambda w: w / 1e4, np.log10])
+def test_wavelengths_that_are_not_in_angstrom(wrong, rng):
+    X, y = spectra(rng), spectra(rng)
+    infrared = np.linspace(15_140.0, 16_960.0, X.shape[1])
+    X = X.replace(wave=infrared, medium="vacuum")
+    assert not said(PCARidge(2), X, y)
+    (message,) = said(PCARidge(2), X.replace(wave=wrong(infrared)), y)
+    assert "wavelengths of X run from" in message
+    assert "units.nm" in message
+
+
+@pytest.mark.parametrize("how", ["predict", "support", "translate"])
+def test_new_stars_are_looked_at_as_well(how, rng):
+    X, y = spectra(rng), spectra(rng)
+    wrong = X.replace(ivar=X.ivar**-0.5)
+    model = PCARidge(2).fit(X, y)
+    call = {"translate": partial(translate, model)}.get(how) or getattr(model, how)
+    with pytest.warns(ImplausibleWarning, match=r"ivar=1/sigma\*\*2") as caught:
+        call(wrong)
+    if how != "translate":
+        assert caught[0].filename == __file__
+    with pytest.warns(ImplausibleWarning, match="expected about 1"):
+        call(X.replace(flux=1e3 * X.flux, ivar=1e-6 * X.ivar))
+    call(X)
+    call(wrong[:3])  # which may be poor spectra
