@@ -2,6 +2,31 @@
 
 import numpy as np
 
+from specxfer._rows import by_index, row_hashes
+
+MANY = 1000  # rows; so many are not looked at one by one
+
+
+def number_of_stars(X, y, sample_weight):
+    """How many stars count.
+
+    Where rows have no names, those of the same source spectrum are one star, so that
+    a repeated row is what a weight of 2 is. Many rows are taken to be of as many stars.
+
+    Parameters
+    ----------
+    X, y : Spectra
+    sample_weight : ndarray of shape (n,)
+
+    Returns
+    -------
+    int
+    """
+    some = sample_weight > 0
+    if (X.ids is None and y.ids is None) and some.sum() < MANY:
+        return len({tuple(row) for row in row_hashes(by_index(X)[some])})
+    return len(np.unique(star_codes(X, y)[some]))
+
 
 def star_codes(X=None, y=None, groups=None, n=None):
     """The star of each row, counted from 0.

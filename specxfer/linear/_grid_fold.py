@@ -7,7 +7,7 @@ import numpy as np
 
 from specxfer._pixel_sums import PixelSums
 from specxfer._resolution import ResolutionChange
-from specxfer._stars import star_codes
+from specxfer._stars import number_of_stars
 from specxfer.linear._grid_errors import (
     LEARNT,
     learnt_coef,
@@ -89,8 +89,7 @@ class GridFold:
         """
         most = len(self.model.loadings)
         sizes = np.minimum(n_components, most)
-        stars = star_codes(self.X, self.y)[self.weight > 0]
-        n_stars = len(np.unique(stars))
+        n_stars = number_of_stars(self.X, self.y, self.weight)
         asked = zip(n_products, sizes)
         n_axes = np.array([affordable_axes(q, k, n_stars) for q, k in asked])
         made = {}

@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from specxfer._pixel_sums import PixelSums
 from specxfer._rows import by_index
-from specxfer._stars import star_codes
+from specxfer._stars import number_of_stars, star_codes
 from specxfer._threads import in_parallel
 from specxfer.base import Translator
 from specxfer.linear._normal_equations import first_fit
@@ -198,7 +198,7 @@ class PCARidge(OfPixelRidge, Translator):
         if self._other_source:
             self.pca_._model = self._source.with_noise_of(X, sample_weight)
         stars = star_codes(X, y)
-        n_stars = len(np.unique(stars[sample_weight > 0]))
+        n_stars = number_of_stars(X, y, sample_weight)
         n_axes = affordable_axes(self.n_products, self.n_components_, n_stars)
         self._axes = np.zeros((self.n_components_, 0))
         if n_axes:

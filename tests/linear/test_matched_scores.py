@@ -142,7 +142,9 @@ def test_masked_pixels_hold_nothing(rng):
     ivar = np.where(bad, 0, NOISE_X**-2)
     a, b = (
         MatchedScores(2).fit_transform(
-            Spectra(np.where(bad, fill, x), ivar, wave=np.arange(P) + 1, medium="air"),
+            Spectra(
+                np.where(bad, fill, x), ivar, wave=np.arange(P) + 5000.0, medium="air"
+            ),
             y,
         )
         for fill in (7.0, np.nan)

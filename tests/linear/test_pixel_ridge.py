@@ -107,7 +107,7 @@ def test_scatter_that_pixels_share_is_not_explained_away(rng):
     element = rng.standard_normal((100, 1)) * np.linspace(0.01, 0.05, P)
     y = 0.9 + element + 0.005 * rng.standard_normal(element.shape)
     y = Spectra(
-        y, np.full(y.shape, 0.005**-2), wave=np.arange(1.0, P + 1), medium="air"
+        y, np.full(y.shape, 0.005**-2), wave=np.arange(5000.0, 5000 + P), medium="air"
     )
     ridge, _ = fit_pixel_ridge(
         features, np.zeros((K, K)), y, np.ones(100), np.arange(100), "auto", 5,
@@ -129,7 +129,7 @@ def test_rows_of_one_star_are_left_out_together(rng):
 
     def scatter(n_copies, stars):
         y = np.tile(observed + unknown, (n_copies, 1))
-        y = Spectra(y, np.full(y.shape, 0.02**-2), wave=np.arange(1.0, P + 1),
+        y = Spectra(y, np.full(y.shape, 0.02**-2), wave=np.arange(5000.0, 5000 + P),
                     medium="air")  # fmt: skip
         u = np.tile(features[few, :20], (n_copies, 1))
         weight = np.full(len(u), 1 / n_copies)
@@ -152,7 +152,7 @@ def test_errors_of_coefficients_run_together_where_scatter_does(rng):
     y = 0.9 + rng.standard_normal((n, 1)) * pattern
     y = y + 0.002 * rng.standard_normal(y.shape)
     y = Spectra(
-        y, np.full(y.shape, 0.002**-2), wave=np.arange(1.0, P + 1), medium="air"
+        y, np.full(y.shape, 0.002**-2), wave=np.arange(5000.0, 5000 + P), medium="air"
     )
     ridge, _ = fit_pixel_ridge(
         features, np.zeros((k, k)), y, np.ones(n), np.arange(n), 1.0, 5,
