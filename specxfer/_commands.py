@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from specxfer._paths import require_folder
+
 __all__ = [
     "DONE",
     "FAILED",
@@ -171,6 +173,7 @@ def score(options):
 def _free(options, path):
     if Path(path).exists() and not options.overwrite:
         options.parser.error(f"{path} is there already: give --overwrite")
+    require_folder(path)  # before the hours of a fit
 
 
 def _model(options):
