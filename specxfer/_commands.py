@@ -189,7 +189,12 @@ def _model(options):
             f"{name} has no parameter {unknown[0]!r}; it has "
             f"{', '.join(sorted(model.get_params()))}"
         )
-    return model.set_params(**dict(options.set))
+    model.set_params(**dict(options.set))
+    try:
+        model._validate_params()  # as `fit` does, after the data are read
+    except ValueError as error:
+        options.parser.error(f"--set: {error}")
+    return model
 
 
 def _lines(options, survey):

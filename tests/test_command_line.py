@@ -315,6 +315,7 @@ def test_a_model_that_cannot_be_read_is_1(folder, tmp_path, capsys, content, sai
     [
         ["--set", "no_such=1"],
         ["--set", "n_components"],
+        ["--set", "n_components=abc"],
         ["--hold-out", "1.5"],
         ["--model", "magic"],
     ],
