@@ -134,10 +134,16 @@ def checked_ivar(ivar):
         bad = np.isinf(block) | (block < 0)
         if bad.any():
             row = rows.start + int(np.flatnonzero(bad.any(axis=1))[0])
+            hint = ""
+            if np.isinf(block).any():
+                hint = (
+                    " Infinite is what 1/√ivar makes of 0: give inverse variances, "
+                    "not errors."
+                )
             raise ValueError(
                 f"ivar is negative or infinite in {int(bad.sum())} pixels, first in "
                 f"row {row} ({block[bad][0]}); expected finite values >= 0, 0 for "
-                "pixels without weight."
+                f"pixels without weight.{hint}"
             )
     return np.where(np.isnan(ivar), ivar.dtype.type(0), ivar) if unknown else ivar
 

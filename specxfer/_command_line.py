@@ -94,7 +94,7 @@ def _command(commands, run, name, summary, example, on_interrupt):
     )
     parser.set_defaults(run=run, on_interrupt=on_interrupt, parser=parser)
     add = parser.add_argument
-    add("--n-jobs", type=int, help="processes that read or translate")
+    add("--n-jobs", type=int, help="processes that read or translate (default: 1)")
     add("--quiet", action="store_true", help="no progress bar")
     add("--traceback", action="store_true", help="show where an error came from")
     return parser
@@ -171,7 +171,12 @@ def _add_fit(commands):
     add = parser.add_argument
     add("--out", metavar="FILE", required=True, help="the model file to write")
     add("--overwrite", action="store_true", help="replace a model file")
-    add("--model", choices=sorted(MODELS), default="pca-ridge", help="pca-ridge")
+    add(
+        "--model",
+        choices=sorted(MODELS),
+        default="pca-ridge",
+        help="the translator (default: pca-ridge)",
+    )
     add(
         "--set",
         nargs="+",
@@ -225,17 +230,16 @@ def _add_score(commands):
     add = parser.add_argument
     add("model", metavar="MODEL", help="a file of `specxfer fit` or specxfer.save")
     _add_stored_pairs(parser)
-    add(
-        "--stars",
-        metavar="FILE",
-        help="only these stars, one name a line (default: those of "
-        "MODEL.held_out.txt, if it is there; else all)",
-    )
+    add("--stars", metavar="FILE", help=STARS_HELP)
     add("--lines", nargs="+", metavar="LINE", help=LINES_HELP)
     add("--out", metavar="FILE", help="write the table there, too (ECSV)")
     add("--overwrite", action="store_true", help="replace that file")
 
 
+STARS_HELP = (
+    "score on these stars only, one name a line (default: those of "
+    "MODEL.held_out.txt, which `fit --hold-out` writes, or else all)"
+)
 LINES_HELP = 'lines, such as "Ba II 6497"; "key" for eight, "all" for all'
 
 

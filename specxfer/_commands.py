@@ -1,7 +1,10 @@
 """What ``specxfer build | fit | translate | score`` do, given their options."""
 
 import sys
+import warnings
 from pathlib import Path
+
+from specxfer._paths import require_folder
 
 __all__ = [
     "DONE",
@@ -192,6 +195,7 @@ def _judging(options, X, y):
 def _free(options, path):
     if Path(path).exists() and not options.overwrite:
         options.parser.error(f"{path} is there already: give --overwrite")
+    require_folder(path)  # before the hours of a fit
 
 
 def _model(options):
@@ -206,7 +210,12 @@ def _model(options):
             f"{name} has no parameter {unknown[0]!r}; it has "
             f"{', '.join(sorted(model.get_params()))}"
         )
-    return model.set_params(**dict(options.set))
+    model.set_params(**dict(options.set))
+    try:
+        model._validate_params()  # as `fit` does, after the data are read
+    except ValueError as error:
+        options.parser.error(f"--set: {error}")
+    return model
 
 
 def _lines(options, survey):
@@ -222,20 +231,24 @@ def _lines(options, survey):
 
 def _read(options, side):
     """The spectra of one side; files that could not be read are told of."""
-    from specxfer.io import read_apogee, read_galah
+    from specxfer.io import ReadWarning, read_apogee, read_galah
+    from specxfer.io._collect import most_refused
 
     read = {"apogee": read_apogee, "galah": read_galah}
     survey, paths = (getattr(options, name) for name in (f"{side}_survey", side))
-    spectra, report = read[survey](
-        paths, n_jobs=options.n_jobs, verbose=not options.quiet
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ReadWarning)  # it is an error here
+        spectra, report = read[survey](
+            paths, n_jobs=options.n_jobs, verbose=not options.quiet
+        )
     refused = report[report["status"] == "refused"]
     for row in refused[:5]:
         say(f"{row['file']}: {row['reason']}")
     if len(refused):
         say(f"{len(refused)} {side} files were left out")
     if not len(spectra):
-        raise ValueError(f"no {side} spectrum could be read.")
+        why = most_refused(report)
+        raise ValueError(f"no {side} spectrum could be read as one of {survey}: {why}.")
     return spectra
 
 

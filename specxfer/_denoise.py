@@ -172,8 +172,8 @@ def _check_observed(model, X, y_obs):
     if ids is not None and y_obs.ids is not None and (ids != y_obs.ids).any():
         row = int(np.argmax(ids != y_obs.ids))
         raise ValueError(
-            f"X and y_obs name different stars, first in row {row} ({ids[row]!r} and "
-            f"{y_obs.ids[row]!r}): bring them into the same order."
+            f"X and y_obs name different stars, first in row {row} ({ids[row]} and "
+            f"{y_obs.ids[row]}): bring them into the same order."
         )
     inner, _ = translator_of(model, None, "denoise", transform=False)
     while hasattr(inner, "estimator_"):  # a meta-estimator

@@ -70,6 +70,6 @@ def check_rows(X, y):
         differ = np.flatnonzero(X.ids != y.ids)
         raise ValueError(
             f"X and y name different stars in {len(differ)} rows, first in row "
-            f"{differ[0]} ({X.ids[differ[0]]!r} and {y.ids[differ[0]]!r}): bring them "
-            "into the same order."
+            f"{differ[0]} ({X.ids[differ[0]]} and {y.ids[differ[0]]}): bring them into "
+            "the same order."
         )

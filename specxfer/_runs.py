@@ -38,7 +38,8 @@ def write_whole(path, data):
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     except OSError as error:
-        if error.filename is None:  # of a write: it does not know where to
+        # a write does not know where to, and nobody asked for the unfinished file
+        if error.filename in (None, str(unfinished)):
             error.filename = str(path)
         raise
     finally:
@@ -89,8 +90,13 @@ def refuse_another(folder, then, now, what, error):
 def differences(then, now):
     """What differs between the stamps of two runs; "" if nothing does.
 
-    A ``sketch`` of numbers may differ by what another machine makes of the same.
+    A ``sketch`` of numbers may differ by what another machine makes of the same. Of
+    entries that are stamps themselves only what differs is told.
     """
+    return "; ".join(_differences(then, now, ""))
+
+
+def _differences(then, now, of):
     found = []
     for name in dict.fromkeys([*then, *now]):
         a, b = then.get(name), now.get(name)
@@ -100,9 +106,11 @@ def differences(then, now):
             )
             if not same:
                 found.append("the model or its source")
+        elif isinstance(a, dict) and isinstance(b, dict):
+            found += _differences(a, b, f"{of}{name} ")
         elif a != b:
-            found.append(f"{name}: {a!r} then, {b!r} now")
-    return "; ".join(found)
+            found.append(f"{of}{name}: {a!r} then, {b!r} now")
+    return found
 
 
 def sweep(folder, patterns):

@@ -275,7 +275,7 @@ def window_names(windows):
     ]
 
 
-def window_pixels(windows, wave, medium, *, outside="raise"):
+def window_pixels(windows, wave, medium, *, pad=0.0, outside="raise"):
     """Which pixels the windows hold, together.
 
     A pixel belongs to a window if its centre does. A window so narrow that it holds
@@ -289,6 +289,8 @@ def window_pixels(windows, wave, medium, *, outside="raise"):
         Wavelengths in Å, increasing.
     medium : {"air", "vacuum"}
         The medium of `wave`.
+    pad : float, default=0.0
+        Å by which each window grows on both sides.
     outside : {"raise", "ignore"}, default="raise"
         What to do with a window in which there is no pixel.
 
@@ -318,19 +320,31 @@ def window_pixels(windows, wave, medium, *, outside="raise"):
     wave = np.asarray(wave, dtype=float)
     inside = np.zeros(len(wave), dtype=bool)
     windows = each_window(windows)
-    for window, (lo, hi) in zip(windows, as_windows(windows, medium)):
+    edges = as_windows(windows, medium) + np.array([-pad, pad])
+    for window, (lo, hi) in zip(windows, edges):
         start, stop = np.searchsorted(wave, [lo, np.nextafter(hi, np.inf)])
         if start == stop:
             start, stop = _pixel_at((lo + hi) / 2, wave)
         if start == stop and outside == "raise":
             runs = f"from {wave[0]:.2f} to {wave[-1]:.2f} Å" if len(wave) else "nowhere"
             raise ValueError(
-                f"no pixel in {window_names(window)[0]}, between {lo:.2f} and "
-                f"{hi:.2f} Å ({medium}): the grid runs {runs}, or has a gap there. "
-                "Leave the window out, or check its medium and units (Å)."
+                f"no pixel in {_described(window, lo, hi, medium)}: the grid runs "
+                f"{runs} ({medium}), or has a gap there. Leave the window out, or "
+                "check its medium and units (Å)."
             )
         inside[start:stop] = True
     return inside
+
+
+def _described(window, lo, hi, medium):
+    """A window by the name and the numbers that its author knows."""
+    here = f"{lo:.2f} to {hi:.2f} Å"
+    if not isinstance(window, Line):
+        return here
+    if window.medium == medium:
+        return f"{window.name}, {here}"
+    own = f"{window.lo:.2f} to {window.hi:.2f} Å in {window.medium}"
+    return f"{window.name}, {own}, which is {here} in {medium}"
 
 
 def _pixel_at(x, wave):
@@ -357,6 +371,13 @@ def _as_line(row):
 def _known(wanted, known, what, survey):
     wanted = [wanted] if isinstance(wanted, str) else list(wanted)
     unknown = [w for w in wanted if w not in known]
+    if unknown and what != "names":
+        named = {line.name for line in _read_table(survey)}
+        if named.intersection(unknown):
+            raise ValueError(
+                f"{what} {unknown}: these are names of lines: give names=, as in "
+                f"load_lines({survey!r}, names=...)."
+            )
     if unknown:
         raise ValueError(
             f"{what} {unknown} not in the {survey} table, which has {sorted(known)}."

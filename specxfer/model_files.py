@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from specxfer._model_card import card_of
+from specxfer._paths import is_missing, require_folder, seen_instead
 from specxfer._runs import write_whole
 from specxfer._trusted import Untrusted, audit
 
@@ -67,6 +68,8 @@ def save(model, path, *, training=None, metrics=None, licence=None, description=
     ModelFileError
         If the model holds something that is not data, such as a function of the
         user's; pickle it, or take that part out.
+    FileNotFoundError
+        If there is no folder to write to.
     ImportError
         If skops is not installed.
     sklearn.exceptions.NotFittedError
@@ -107,6 +110,7 @@ def save(model, path, *, training=None, metrics=None, licence=None, description=
             f"model is a {type(model).__name__}; expected a fitted estimator."
         )
     check_is_fitted(model)
+    require_folder(path)
     card = card_of(
         model,
         training=training,
@@ -156,6 +160,8 @@ def load(path):
     ModelFileError
         If the file is not one of `save`, is damaged, or holds anything but data and
         classes of this library, numpy and scikit-learn.
+    FileNotFoundError
+        If there is no such file.
     ImportError
         If skops is not installed.
 
@@ -221,6 +227,8 @@ def read_card(path):
     ------
     ModelFileError
         If the file is not one of `save`, or is damaged.
+    FileNotFoundError
+        If there is no such file.
 
     Examples
     --------
@@ -237,11 +245,10 @@ def read_card(path):
     >>> card["model"], card["target"]["n_pixels"]
     ('PCARidge', 3)
     """
+    data = _checked(path)
     try:
-        with ZipFile(BytesIO(_checked(path))) as archive:
+        with ZipFile(BytesIO(data)) as archive:
             card = json.loads(archive.read(CARD))
-    except ModelFileError:
-        raise
     except Exception as error:
         raise ModelFileError(path, f"its card cannot be read ({error}).") from error
     if not isinstance(card, dict):
@@ -251,6 +258,10 @@ def read_card(path):
 
 def _checked(path):
     """The bytes of a model file, all as they were written."""
+    if is_missing(path):
+        raise FileNotFoundError(
+            f"No such file: {path} does not exist ({seen_instead(path)})."
+        )
     data = Path(path).read_bytes()
     body, digest = data[:-DIGITS], data[-DIGITS:]
     if not body.endswith(MARK):

@@ -257,6 +257,22 @@ def test_files_that_cannot_be_read_are_1(model, folder, tmp_path, capsys):
     assert "no source spectrum could be read" in capsys.readouterr().err
 
 
+def test_surveys_the_wrong_way_round(folder, tmp_path, capsys):
+    paths = ["--source", str(folder / "galah"), "--target", str(folder / "apogee")]
+    reason = "looks like GALAH DR4: use read_galah"
+    for command in (["build", "p.zarr"], ["fit", "--out", "m.skops"]):
+        command[-1] = str(tmp_path / command[-1])
+        assert main([*command, *paths, "--quiet"]) == 1
+        said = capsys.readouterr().err
+        assert reason in said
+        assert "as apogee: " in said or "as one of apogee: " in said
+    pairs = ["--pairs", str(folder / "pairs.ecsv")]
+    assert main(["build", str(tmp_path / "p"), *paths, "--quiet", *pairs]) == 1
+    said = capsys.readouterr().err
+    assert reason in said
+    assert "swapped" in said
+
+
 def test_build_leaves_out_what_cannot_be_read_and_says_so(folder, tmp_path, capsys):
     bad = tmp_path / "2M00000015+0000001.npz"  # as its name says
     bad.write_bytes(b"no")
@@ -323,6 +339,7 @@ def test_a_model_that_cannot_be_read_is_1(folder, tmp_path, capsys, content, sai
     [
         ["--set", "no_such=1"],
         ["--set", "n_components"],
+        ["--set", "n_components=abc"],
         ["--hold-out", "1.5"],
         ["--model", "magic"],
     ],

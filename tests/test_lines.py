@@ -143,6 +143,31 @@ def test_windows_without_pixels(window):
     assert not window_pixels(window, wave, "air", outside="ignore").any()
 
 
+@pytest.mark.parametrize(
+    ("medium", "said"),
+    [
+        ("air", "Ba II 6497, 6496.70 to 6497.28 Å: the grid runs from 5000.00"),
+        ("vacuum", "Å in air, which is 6498.50 to 6499.07 Å in vacuum: the grid"),
+    ],
+)
+def test_a_line_without_pixels_is_named_with_its_own_numbers(barium, medium, said):
+    with pytest.raises(ValueError, match=said) as refused:
+        window_pixels([(5003, 5004), barium], np.arange(5000.0, 5010), medium)
+    assert "Ba II 6497, 6496.70 to 6497.28 Å" in str(refused.value)
+
+
+def test_windows_grow_by_the_pad(barium):
+    wave = np.arange(6490, 6505, 0.01)
+    picked = window_pixels(barium, wave, "air", pad=1)
+    wide = window_pixels((barium.lo - 1, barium.hi + 1), wave, "air")
+    np.testing.assert_array_equal(picked, wide)
+
+
+def test_names_of_lines_are_no_elements():
+    with pytest.raises(ValueError, match="these are names of lines: give names="):
+        load_lines("galah", KEY_LINES)
+
+
 @pytest.mark.parametrize("windows", [[], ((5003, 5004) for _ in range(0))])
 def test_no_window_is_an_error(windows):
     with pytest.raises(ValueError, match="no window"):

@@ -513,3 +513,13 @@ def test_the_audit_trusts_the_classes_that_a_model_needs_and_no_more(good):
         "specxfer.linear._spectral_pca.SpectralPCA",
         "specxfer.linear._star_kinds.StarKinds",
     ]
+
+
+def test_a_missing_folder_or_file_is_named(pairs, tmp_path):
+    X, y = pairs
+    model = PCARidge(2).fit(X, y)
+    with pytest.raises(FileNotFoundError, match=r"the folder .*none does not exist"):
+        specxfer.save(model, tmp_path / "none" / "m.skops")
+    for read in (specxfer.load, specxfer.read_card):
+        with pytest.raises(FileNotFoundError, match=r"no\.skops does not exist"):
+            read(tmp_path / "no.skops")

@@ -886,3 +886,13 @@ def test_cross_validate_and_learning_curve_slice_spectra():
     )
     assert sizes.tolist() == [10, 20]
     np.testing.assert_allclose(test, -0.01, rtol=1e-5)
+
+
+def test_errors_given_as_ivar_are_recognised():
+    ivar = np.ones((N, P))
+    ivar[3, 2] = 0
+    with np.errstate(divide="ignore"), pytest.raises(ValueError, match="not errors"):
+        spectra(ivar=1 / np.sqrt(ivar))
+    with pytest.raises(ValueError, match="negative") as refused:
+        spectra(ivar=with_value(-1))
+    assert "not errors" not in str(refused.value)

@@ -162,7 +162,7 @@ class NullTranslator(Translator):
     # ------------------------------------------------------------------ fitting
     def _fit(self, X, y, sample_weight):
         names = self._names(X)
-        labels = _read_labels(X, names)
+        labels = read_labels(X, names)
         rng = check_random_state(self.random_state)
         if self.cross_fit and names:
             self.label_model_, labels = LabelModel.cross_fitted(
@@ -256,7 +256,7 @@ class NullTranslator(Translator):
         names = self._names()
         if names and self.cross_fit:
             return self._standard(self.label_model_.predict(X))
-        return self._standard(_read_labels(X, names))
+        return self._standard(read_labels(X, names))
 
     def _standard(self, labels):
         return (labels - self.label_mean_) / self.label_scale_
@@ -312,7 +312,7 @@ class NullTranslator(Translator):
         return tags
 
 
-def _read_labels(X, names):
+def read_labels(X, names):
     """Columns of ``X.meta`` as floats of shape (n, n_labels); NaN where unknown."""
     if not names:
         return np.zeros((len(X), 0))

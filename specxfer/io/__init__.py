@@ -3,7 +3,7 @@
 from specxfer._grids import apogee_chips, apogee_wave, galah_wave
 from specxfer.io._apogee import apogee_from_pixels, read_apogee
 from specxfer.io._crossmatch import crossmatch
-from specxfer.io._errors import ReadError, StoreError
+from specxfer.io._errors import ReadError, ReadWarning, StoreError
 from specxfer.io._galah import read_galah
 from specxfer.io._match_report import MatchReport
 from specxfer.io._multimodal import read_multimodal
@@ -18,6 +18,7 @@ __all__ = [
     "PairedFiles",
     "PairedStore",
     "ReadError",
+    "ReadWarning",
     "StoreError",
     "apogee_chips",
     "apogee_from_pixels",

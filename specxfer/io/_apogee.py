@@ -114,8 +114,8 @@ def read_apogee(
         fe_h, alpha_fe and file; NaN, or -1, where the file does not say. Parameters
         are the calibrated ones.
     report : astropy.table.Table
-        One row a spectrum, or a file that was refused: file, id, format, status
-        ("read", "partial" or "refused"), reason, n_good. Rows that are not refused are
+        One row a spectrum, or a file that was refused: status ("read", "partial" or
+        "refused"), reason, id, file, format, n_good. Rows that are not refused are
         the rows of `spectra`, in order. "partial": a spectrum without its table of
         parameters.
 
@@ -344,7 +344,8 @@ def _open(path, rows):
 def names_in(path):
     """The star of a file, as `read_apogee` names it, and its other identifiers.
 
-    Each is "" if nothing says it. A file that cannot be read goes by its own name.
+    Each is "" if nothing says it. A file that cannot be read goes by its own name, and
+    "refused" says why.
     """
     readings, _ = _open(os.fspath(path), "combined")
     first = readings[0]
@@ -353,6 +354,7 @@ def names_in(path):
         named = SDSS_FILE.fullmatch(os.path.basename(path))
         sdss_id = int(named[1]) if named else -1
     return {
+        "refused": first.reason if first.status == "refused" else "",
         "star": first.id or (str(sdss_id) if sdss_id > 0 else ""),
         "sdss_id": str(sdss_id) if sdss_id > 0 else "",
         "gaia_id": first.meta.get("gaia_id", ""),

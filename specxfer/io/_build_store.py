@@ -60,12 +60,13 @@ def build_store(
         pairs = as_files(source, target, readers, ids, meta, on_error)
         meta = checked_meta(meta, len(pairs))
         build = functools.partial(from_files, pairs, meta, n_jobs=n_jobs)
-    elif ids is not None or meta is not None:
-        raise TypeError(
-            "ids= and meta= are for files: give Spectra.replace(ids=..., meta=...)."
-        )
     else:
-        build = functools.partial(from_blocks, as_blocks(source, target, chunk_rows))
+        blocks = as_blocks(source, target, chunk_rows)
+        if ids is not None or meta is not None:
+            raise TypeError(
+                "ids= and meta= are for files: give Spectra.replace(ids=..., meta=...)."
+            )
+        build = functools.partial(from_blocks, blocks)
     try:
         build(folder, common, verbose=verbose)
     except OSError as error:

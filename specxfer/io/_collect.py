@@ -1,5 +1,8 @@
 """Read many files, in parallel, into one array and one report."""
 
+import os
+import warnings
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,11 +10,14 @@ from astropy.table import Table
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-__all__ = ["Reading", "collect", "mask_pixels", "meta_table", "refused"]
+from specxfer.io._errors import ReadWarning
+
+__all__ = ["Reading", "collect", "mask_pixels", "meta_table", "most_refused", "refused"]
 
 ABSURD = 1e6  # continuum units: beyond it no number is a measurement
 TINY = 1e-6  # and below it none is: padding, or what damage left
-REPORTED = ("file", "id", "format", "status", "reason")
+# a table that is too wide for a terminal loses columns from the middle: the paths
+REPORTED = ("status", "reason", "id", "file", "format")
 
 
 @dataclass
@@ -108,7 +114,28 @@ def collect(read_one, tasks, n_pixels, *, n_jobs, verbose, on_error):
     columns = list(zip(*lines)) or [()] * (len(REPORTED) + 1)
     report = Table({n: np.array(c, "U") for n, c in zip(REPORTED, columns)})
     report["n_good"] = np.array(columns[-1], int)
+    if not kept and len(set(report["file"])) > 1:  # of one file, its row says it all
+        warnings.warn(f"nothing was read: {most_refused(report)}.", ReadWarning, 3)
     return flux[: len(kept)], ivar[: len(kept)], kept, report
+
+
+def most_refused(report):
+    """Of how many files none was read, and why, in most cases.
+
+    Parameters
+    ----------
+    report : Table
+        With columns status, reason and file.
+
+    Returns
+    -------
+    str
+    """
+    refused = report[report["status"] == "refused"]
+    reasons = Counter(refused["reason"].tolist())
+    ((reason, n),) = reasons.most_common(1)
+    first = os.path.basename(refused["file"][refused["reason"] == reason][0])
+    return f"{n} of {len(report)} are refused, as {first}: {reason}"
 
 
 def _run(read_one, tasks, n_jobs, verbose, on_error):

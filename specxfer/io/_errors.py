@@ -1,10 +1,10 @@
-"""`ReadError` and `StoreError`: why a file, or a store, was refused."""
+"""Why a file, or a store, was refused: `ReadError`, `ReadWarning`, `StoreError`."""
 
 from contextlib import contextmanager
 
 import numpy as np
 
-__all__ = ["ReadError", "StoreError", "damage_is_a_refusal"]
+__all__ = ["ReadError", "ReadWarning", "StoreError", "damage_is_a_refusal"]
 
 
 class ReadError(ValueError):
@@ -33,6 +33,10 @@ class ReadError(ValueError):
 
     def __str__(self):
         return f"{self.path}: {self.reason}"
+
+
+class ReadWarning(UserWarning):
+    """Of many files none could be read."""
 
 
 class StoreError(ValueError):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from specxfer._grids import APOGEE_PIXELS
+from specxfer._paths import is_missing, seen_instead
 from specxfer.io._errors import ReadError
 from specxfer.io._fits import shape_of
 
@@ -56,12 +57,12 @@ def find_files(paths, suffixes=SUFFIXES):
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
     paths = [os.fspath(path) for path in paths]
-    missing = [p for p in paths if not glob.has_magic(p) and _is_missing(p)]
+    missing = [p for p in paths if not glob.has_magic(p) and is_missing(p)]
     if missing:
         some = f" (and {len(missing) - 1} more of {len(paths)} paths)"
         raise FileNotFoundError(
             f"{missing[0]} does not exist{some if missing[1:] else ''}: "
-            f"{_seen_instead(missing[0])}. Give files or folders that are there, or a "
+            f"{seen_instead(missing[0])}. Give files or folders that are there, or a "
             "pattern."
         )
     found = []
@@ -74,31 +75,6 @@ def find_files(paths, suffixes=SUFFIXES):
         else:
             found.append(path)
     return list(dict.fromkeys(found))
-
-
-def _is_missing(path):
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # a null character
-        return True
-    except OSError:  # not to be looked at is not to be missing: the reader says why
-        return False
-    return False
-
-
-def _seen_instead(path):
-    """The nearest folder above a path that is there, and what it holds."""
-    place = Path(path).absolute().parent
-    while _is_missing(place):
-        place = place.parent
-    if not place.is_dir():
-        return f"{place} is a file"
-    try:
-        names = sorted(os.listdir(place))
-    except OSError as error:
-        return f"{place} cannot be listed ({error.strerror})"
-    some = ", ".join(names[:3]) + (", …" if names[3:] else "")
-    return f"{place} is there and holds {some or 'nothing'}"
 
 
 def identify(parts):

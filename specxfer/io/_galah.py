@@ -110,8 +110,8 @@ def read_galah(
         which no telescope observed, else 0) and its support, file, and `snr_ccd` and
         `lsf_boxiness` for each CCD; NaN, or -1, where the file does not say.
     report : astropy.table.Table
-        One row a spectrum, or a file that belongs to none: file, id, format, status
-        ("read", "partial" or "refused"), reason, n_good (pixels). Rows that are not
+        One row a spectrum, or a file that belongs to none: status ("read", "partial"
+        or "refused"), reason, id, file, format, n_good (pixels). Rows that are not
         refused are the rows of `spectra`, in order. "partial": a CCD is missing,
         was refused, lacks its telluric spectrum or resolution profile, or has another
         velocity than the others.
@@ -232,19 +232,22 @@ def groups_of(paths):
 def names_of(group):
     """The star of a spectrum, as `read_galah` names it, and its Gaia DR3 id or "".
 
-    From the first of its files that can be read.
+    From the first of its files that can be read; "refused" says why if there is none.
     """
+    why = ""
     for path, _ in group.files:
         try:
             ccds = read_ccds(path, 0.0)
-        except ReadError:
+        except ReadError as error:
+            why = why or error.reason
             continue
         labels = _labels(ccds)
         star = _star_name(Reading(path, group.id, meta=labels))
         # which release of Gaia it is of, only the files of DR4 say
         known = ccds[0].format == "GALAH DR4"
-        return {"star": star, "gaia_id": labels.get("gaia_id", "") if known else ""}
-    return {"star": group.id, "gaia_id": ""}
+        gaia_id = labels.get("gaia_id", "") if known else ""
+        return {"refused": "", "star": star, "gaia_id": gaia_id}
+    return {"refused": why, "star": group.id, "gaia_id": ""}
 
 
 def _group(paths, ids):

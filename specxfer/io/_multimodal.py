@@ -95,8 +95,8 @@ def read_multimodal(
         (labels are the survey's catalogue's), ra, dec, `flag_sp` of GALAH, and
         `columns`.
     report : astropy.table.Table
-        One row a spectrum, or a file that cannot be read: file, id, format, status
-        ("read", "partial" or "refused"), reason, n_good (pixels). Rows that are not
+        One row a spectrum, or a file that cannot be read: status ("read", "partial" or
+        "refused"), reason, id, file, format, n_good (pixels). Rows that are not
         refused are the rows of `spectra`, in order.
 
     Raises

@@ -8,6 +8,7 @@ from joblib import Parallel, delayed
 
 from specxfer._one_spectrum import names as as_text
 from specxfer.io._apogee import names_in
+from specxfer.io._collect import most_refused
 from specxfer.io._files import find_files
 from specxfer.io._galah import groups_of, names_of
 from specxfer.io._pair_names import dropped_table, match_names, reported
@@ -116,8 +117,14 @@ def pair_files(source, target, pairs=None, *, surveys=("apogee", "galah"), n_job
         found.append(NAMED[survey](paths, pairs is None, n_jobs))
         if not found[-1][0]:
             raise ValueError(f"{side} names no file: {paths}.")
-    (a, names), (b, others) = found
-    i, j, stars, rows, dropped = match_names(names, others, pairs)
+    (a, names, _), (b, others, _) = found
+    try:
+        i, j, stars, rows, dropped = match_names(names, others, pairs)
+    except ValueError:
+        for side, survey, (files, _, why) in zip(("source", "target"), surveys, found):
+            if why and all(why):  # then their names are not to blame
+                raise ValueError(_unread(side, survey, files, why)) from None
+        raise
     dropped = dropped_table(dropped, [as_text(f) for f in a], [as_text(f) for f in b])
     return PairedFiles([a[k] for k in i], [b[k] for k in j], stars, rows, dropped)
 
@@ -129,17 +136,30 @@ def _apogee(paths, _, n_jobs):
         kind: np.array([each[kind] for each in found], "U")
         for kind in ("star", "sdss_id", "gaia_id")
     }
-    return files, {**names, "apogee_id": names["star"]}
+    why = [each["refused"] for each in found]
+    return files, {**names, "apogee_id": names["star"]}, why
 
 
 def _galah(paths, by_star, n_jobs):
     groups = groups_of(paths)
     names = {"sobject_id": np.array([group.id for group in groups], "U")}
+    why = []
     if by_star:  # or the table says which star it is: the files stay closed
         found = Parallel(n_jobs)(delayed(names_of)(group) for group in groups)
         for kind in ("star", "gaia_id"):
             names[kind] = np.array([each[kind] for each in found], "U")
-    return [[path for path, _ in group.files] for group in groups], names
+        why = [each["refused"] for each in found]
+    return [[path for path, _ in group.files] for group in groups], names, why
+
+
+def _unread(side, survey, files, why):
+    """That no file of a side could be read, and why."""
+    report = Table({"file": [as_text(f) for f in files], "reason": why})
+    report["status"] = "refused"
+    return (
+        f"no {side} file could be read as one of {survey}: {most_refused(report)}. Are "
+        f"source and target swapped, or is {side} of another survey?"
+    )
 
 
 NAMED = {"apogee": _apogee, "galah": _galah}

@@ -88,15 +88,20 @@ def join_names(source, target):
                 said = "its identifiers contradict those of every partner"
             dropped.append((side, place, said))
     if not good.any():
-        a, b = source["star"], target["star"]
         also = f" {len(why)} pairs contradict each other: {why[0]}." if len(why) else ""
+        a, b = (_some(names["star"]) for names in (source, target))
         raise ValueError(
-            f"no star is in both: source has {len(a)} spectra, as {a[0]}, target "
-            f"{len(b)}, as {b[0]}, compared by {', '.join(shared)}.{also} Give a "
-            "table of crossmatch."
+            f"no star is in both: source has {a}, target {b}, compared by "
+            f"{', '.join(shared)}.{also} Give a table of crossmatch."
         )
     i, j = i[good], j[good]
     return i, j, _one_name(source, target, i, j), dropped
+
+
+def _some(stars):
+    """How many spectra, and the name of one of them."""
+    named = stars[stars != ""]
+    return f"{len(stars)} spectra, " + (f"as {named[0]}" if len(named) else "nameless")
 
 
 def join_listed(source, target, table):

@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from specxfer._lazy import LazyArray
+from specxfer._paths import is_missing, seen_instead
 from specxfer._runs import NOTE
 from specxfer.io._build_store import build_store
 from specxfer.io._columns import table_of
@@ -99,6 +100,8 @@ class PairedStore:
 
     def __init__(self, path):
         self.path = Path(path)
+        if is_missing(path):
+            raise StoreError(f"{path} does not exist: {seen_instead(path)}.")
         folder = StoreFolder(path)
         if not folder.finished and (self.path / NOTE).exists():
             raise StoreError(

@@ -82,6 +82,7 @@ class Grid:
 
     def stamp(self):
         """By which two grids are known to be the same."""
+        shape = self.resolution
         digest = hashlib.sha256(repr(self._forms()).encode())
         for values in (self.wave, self.chip):
             if values is not None:
@@ -91,7 +92,7 @@ class Grid:
             "medium": self.medium,
             "dtype": self.dtype.name,
             "has_noise": self.has_noise,
-            "resolution": self.resolution and list(self.resolution),
+            "resolution": None if shape is None else list(shape),  # as JSON has it
             "sha256": digest.hexdigest(),
         }
 

@@ -217,6 +217,15 @@ class CoverageMapDisplay:
                 off = np.abs(means - self.nominal)
                 halfrange = off.max() if off.size and off.max() > 0 else 1.0
             self.bins_.set_norm(CenteredNorm(self.nominal, halfrange))
+        if not len(self.bins_.get_array()):
+            ax.text(
+                0.5,
+                0.5,
+                f"no cell has {min_stars} stars",
+                transform=ax.transAxes,
+                ha="center",
+                fontsize=LABEL,
+            )
         for limit, at, size in ((ax.set_xlim, teff, 0.6), (ax.set_ylim, logg, 1.3)):
             pad = size * max(np.ptp(at), 1e-3) / gridsize
             limit(at.max() + pad, at.min() - pad)  # the hottest and the faintest first
@@ -231,6 +240,10 @@ class CoverageMapDisplay:
             self.colorbar_.set_label(self.name, fontsize=LABEL)
         if self.nominal is not None:
             self.colorbar_.ax.axhline(self.nominal, color="black", lw=1)
+            values = self.values[np.isfinite(self.values)]
+            if 0 < self.nominal < 1 and (abs(values - 0.5) <= 0.5).all():  # a share
+                lo, hi = self.colorbar_.ax.get_ylim()
+                self.colorbar_.ax.set_ylim(max(lo, 0), min(hi, 1))
         self.ax_, self.figure_ = ax, ax.figure
 
 

@@ -167,6 +167,8 @@ class SkillDisplay:
         return self
 
     def _finish(self, ax, lines, any_unknown):
+        from matplotlib.legend_handler import HandlerTuple
+
         ax.axhline(0, color=BLACK, lw=0.8)
         skill = plain(self.table["skill"])
         least = np.nanmin(skill) if np.isfinite(skill).any() else 0
@@ -180,18 +182,21 @@ class SkillDisplay:
         handles = [bar[0] for bar in handles]
         pale = plain(self.table["skilful"]) == 0
         if pale.any():
-            handles.append(_swatch(PALE))
+            shown = (b for bars in self.bars_.values() for b in bars)
+            colors = {b.get_facecolor(): None for b in shown if b.get_alpha() == PALE}
+            handles.append(tuple(_swatch(color) for color in colors))
             labels.append("not better than the null")
         if any_unknown:
             (cross,) = ax.plot([], [], "x", color=BLACK, ms=5, mew=1.2)
             handles.append(cross)
             labels.append("not known")
-        legend = legend_over(ax, handles, labels)
+        beside = {tuple: HandlerTuple(ndivide=None, pad=0)}  # not one over the other
+        legend = legend_over(ax, handles, labels, handler_map=beside)
         for swatch in legend.legend_handles[: len(self.bars_)]:
             swatch.set_alpha(1)
 
 
-def _swatch(alpha):
+def _swatch(color):
     from matplotlib.patches import Patch
 
-    return Patch(color=BLACK, alpha=alpha, lw=0)
+    return Patch(color=color[:3], alpha=PALE, lw=0)

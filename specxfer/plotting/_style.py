@@ -106,7 +106,7 @@ def legend_above(figure, handles, labels=None, ncols=None):
     )
 
 
-def legend_over(ax, handles, labels):
+def legend_over(ax, handles, labels, **options):
     """One row of a legend, on top of axes that are alone."""
     return ax.legend(
         handles,
@@ -118,6 +118,7 @@ def legend_over(ax, handles, labels):
         fontsize=LABEL,
         handlelength=1.4,
         columnspacing=1.2,
+        **options,
     )
 
 

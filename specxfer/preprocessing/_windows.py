@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from specxfer.lines import as_windows, window_pixels
+from specxfer.lines import window_pixels
 
 
 def chosen_pixels(windows, pixels, pad, wave, medium, n_pixels):
@@ -26,9 +26,7 @@ def chosen_pixels(windows, pixels, pad, wave, medium, n_pixels):
         return np.ones(n_pixels, dtype=bool)
     chosen = np.zeros(n_pixels, dtype=bool)
     if windows is not None:
-        if wave is not None:
-            windows = as_windows(windows, medium) + np.array([-pad, pad])
-        chosen |= window_pixels(windows, wave, medium)
+        chosen |= window_pixels(windows, wave, medium, pad=pad)
     if pixels is not None:
         chosen |= pixel_mask(pixels, n_pixels)
     return chosen

@@ -143,7 +143,7 @@ def leakage_test(
         "continuum_degree": continuum_degree,
     }
     folds = {"cv": cv, "groups": groups, "n_jobs": n_jobs, "verbose": verbose}
-    models = {"full": translator, "null": null_of(null, labels, translator)}
+    models = {"full": translator, "null": null_of(null, labels, translator, X)}
     tops, bottom = _judged(models, hidden, mode, X, y, lines, options, folds, resume)
     found = by_domain(tops, bottom, domains, stars)
     rows = []

@@ -3,10 +3,12 @@
 import numpy as np
 
 from specxfer.baselines import NullTranslator
+from specxfer.baselines._null_translator import read_labels
 from specxfer.lines import window_names
 from specxfer.metrics._errors import signed_root
 from specxfer.metrics._sums import Sums, mean_over_stars
 from specxfer.model_selection._over_folds import over_folds
+from specxfer.spectra import as_spectra
 from specxfer.validation._per_star import (
     SquaredErrors,
     as_table,
@@ -168,7 +170,7 @@ def null_test(
         "error_floor": error_floor,
         "continuum_degree": continuum_degree,
     }
-    models = {"model": translator, "null": null_of(null, labels, translator)}
+    models = {"model": translator, "null": null_of(null, labels, translator, X)}
     judged, _ = over_folds(
         models, X, y, SquaredErrors(lines, options), cv=cv, groups=groups,
         n_jobs=n_jobs, verbose=verbose, resume=resume,
@@ -186,14 +188,16 @@ def null_test(
     return table
 
 
-def null_of(null, labels, translator):
-    """The null as an estimator."""
-    if not isinstance(null, str):
-        return null
-    settings = {} if null == "mean" else {"labels": list(labels)}
-    if null == "shuffled":
-        settings["estimator"] = translator
-    return NullTranslator(null, **settings)
+def null_of(null, labels, translator, X):
+    """The null as an estimator, once X is seen to have its labels."""
+    if isinstance(null, str):
+        settings = {} if null == "mean" else {"labels": list(labels)}
+        if null == "shuffled":
+            settings["estimator"] = translator
+        null = NullTranslator(null, **settings)
+    if isinstance(null, NullTranslator) and null.labels is not None:
+        read_labels(as_spectra(X), null.labels)  # an error before the fits, not after
+    return null
 
 
 def skill_columns(domain, model, n_flips, n_bootstrap, confidence, rng):

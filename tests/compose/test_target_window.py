@@ -386,3 +386,10 @@ class TestBadInput:
             specxfer.translate(model, X, resolution=power).resolution,
             np.repeat(power[:, None], 2, axis=1),
         )
+
+
+def test_a_line_without_pixels_is_named(pair):
+    X, y = pair
+    far = Line("Eu II 5819", "Eu", "Eu II", 5818.74, "air", 5818.4, 5819.0)
+    with pytest.raises(ValueError, match="no pixel in Eu II 5819, 5818"):
+        TargetWindow(Ridge(), windows=[BA, far]).fit(X, y)

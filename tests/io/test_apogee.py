@@ -5,6 +5,7 @@ import pytest
 
 from specxfer.io import (
     ReadError,
+    ReadWarning,
     apogee_chips,
     apogee_from_pixels,
     apogee_wave,
@@ -208,7 +209,8 @@ def test_other_formats_are_named(write, tmp_path):
         "GALAH DR3": write.galah_dr3(tmp_path, 131216002601003, ccds=[1])[0],
         "GALAH DR4 fit": write.galah_fit(tmp_path / "fit.fits"),
     }
-    X, report = read_apogee(list(files.values()))
+    with pytest.warns(ReadWarning, match="nothing was read: 1 of 4 are refused, as a"):
+        X, report = read_apogee(list(files.values()))
     assert len(X) == 0
     assert X.shape == (0, 8575)
     assert list(report["format"]) == [name.strip() for name in files]
@@ -270,7 +272,8 @@ def test_what_is_no_spectrum_file(tmp_path):
     (tmp_path / "notes.fits").write_text("not a spectrum at all")
     (tmp_path / "folder").mkdir()
     names = ("empty.fits", "notes.fits", "folder", "none-*.fits")
-    _, report = read_apogee([tmp_path / name for name in names])
+    with pytest.warns(ReadWarning, match="nothing was read"):
+        _, report = read_apogee([tmp_path / name for name in names])
     assert list(report["status"]) == ["refused"] * 4
     for reason, words in zip(
         report["reason"], ("empty", "no FITS file", "folder", "cannot be opened")
@@ -369,3 +372,13 @@ def test_everything_else_real_is_refused_with_a_reason(shared):
     galah = [f.startswith("GALAH DR") and "fit" not in f for f in report["format"]]
     assert sum(galah) == 28
     assert all("use read_galah" in r for r in report["reason"][galah])
+
+
+def test_a_folder_of_another_survey_says_so_where_it_is_seen(write, tmp_path):
+    folder = tmp_path / "a folder with a name that fills the width of a terminal"
+    folder.mkdir()
+    write.galah_dr4(folder, 210101001001001)
+    with pytest.warns(ReadWarning, match=r"4 of 4 .* looks like GALAH DR4: use read_g"):
+        _, report = read_apogee(folder)
+    shown = "\n".join(report.pformat(max_width=80))
+    assert "refused looks like GALAH DR4: use read_galah" in shown

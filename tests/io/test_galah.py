@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from specxfer.io import ReadError, galah_wave, read_galah
+from specxfer.io import ReadError, ReadWarning, galah_wave, read_galah
 from specxfer.resampling import resample
 
 C = 299_792.458  # km/s
@@ -188,7 +188,8 @@ def test_dr4_without_velocity(write, tmp_path):
     write.galah_dr4(tmp_path, DR4, RVCOM=None)
     write.galah_dr4(tmp_path, DR4 + 1, RVCOM="None")
     write.galah_dr4(tmp_path, DR4 + 2, rv=9_999.0)
-    X, report = read_galah(tmp_path)
+    with pytest.warns(ReadWarning, match=r"nothing was read: 2 of 3 .*RVCOM"):
+        X, report = read_galah(tmp_path)
     assert len(X) == 0
     assert all("RVCOM" in reason for reason in report["reason"])
 
@@ -267,7 +268,8 @@ def test_other_formats_are_named(write, tmp_path):
         "apStar": write.apstar(tmp_path / "b.fits"),
         "npz": write.pixels_npz(tmp_path / "p.npz"),
     }
-    X, report = read_galah(list(files.values()))
+    with pytest.warns(ReadWarning, match="looks like"):
+        X, report = read_galah(list(files.values()))
     assert len(X) == 0
     assert list(report["format"]) == list(files)
     assert "use read_apogee" in report["reason"][0]

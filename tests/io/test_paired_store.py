@@ -14,6 +14,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import cross_val_score
 
+from specxfer.datasets import make_paired_spectra
 from specxfer.io import PairedStore, StoreError
 from specxfer.linear import PCARidge
 from specxfer.spectra import Spectra
@@ -190,6 +191,30 @@ def test_what_is_no_store_is_refused(pairs, tmp_path):
     with pytest.raises(StoreError):
         PairedStore.build(tmp_path, *pairs)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_the_same_pairs_with_a_resolution_are_the_same_run(tmp_path):
+    X, y, _ = make_paired_spectra(20, size="small", random_state=0)
+    X, y = (s.replace(resolution=np.linspace(2e4, 3e4, 20)) for s in (X, y))
+    path = tmp_path / "pairs.zarr"
+    first = PairedStore.build(path, X, y).card["parts"]
+    assert PairedStore.build(path, X, y).card["parts"] == first
+    with pytest.raises(StoreError) as refused:
+        PairedStore.build(path, X, y[:, 1:])
+    assert "target n_pixels: " in str(refused.value)
+    assert "chunk_rows" not in str(refused.value)  # nor what is the same
+    assert "medium" not in str(refused.value)
+
+
+def test_a_store_that_is_not_there_is_said_to_be_missing(tmp_path):
+    with pytest.raises(StoreError, match=r"nope\.zarr does not exist"):
+        PairedStore(tmp_path / "nope.zarr")
+
+
+@pytest.mark.parametrize("how", [{}, {"ids": ["a", "b"]}])
+def test_arrays_are_no_pairs(tmp_path, how):
+    with pytest.raises(TypeError, match="source is a ndarray; expected Spectra"):
+        PairedStore.build(tmp_path / "a", np.ones((2, 3)), np.ones((2, 3)), **how)
 
 
 def read_row(path):

@@ -47,6 +47,18 @@ def test_colours_diverge_from_what_is_nominal():
     assert display.plot(halfrange=0.3).bins_.norm.vmax == pytest.approx(0.983)
 
 
+def test_a_share_stays_within_0_and_1_and_an_empty_map_says_so():
+    labels, values = two_groups()
+    share = CoverageMapDisplay.from_predictions(labels, values, nominal=0.683)
+    for settings in ({"min_stars": 1}, {"min_stars": 50}, {"halfrange": 2}):
+        display = share.plot(**settings)
+        assert display.colorbar_.ax.get_ylim() == (0, 1)
+        said = [text.get_text() for text in display.ax_.texts]
+        assert said == ["no cell has 50 stars"] * (settings.get("min_stars") == 50)
+    bias = CoverageMapDisplay.from_predictions(labels, 9 * values, nominal=0.683)
+    assert bias.plot().colorbar_.ax.get_ylim()[1] > 1
+
+
 def test_values_of_each_star_are_those_of_the_model(pairs, model):
     X, y, _ = (s[60:] for s in pairs)
     spectra = translate(model, X, resolution=y.resolution)

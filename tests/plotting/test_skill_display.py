@@ -39,6 +39,9 @@ def test_bars_are_the_skills_side_by_side():
     )
     assert [t.get_text() for t in ax.get_legend().get_texts()] == [
         "giants", "dwarfs", "not better than the null"]  # fmt: skip
+    swatches = ax.get_legend().findobj(lambda part: part.get_alpha() == 0.35)
+    colors = [swatch.get_facecolor() for swatch in swatches]
+    assert colors == [giants[1].get_facecolor(), dwarfs[1].get_facecolor()]
     none = SkillDisplay.from_table(skills()).plot(intervals=False)
     assert not none.ax_.collections
     bare = skills()["line", "domain", "skill", "skilful"]

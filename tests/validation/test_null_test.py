@@ -201,6 +201,10 @@ def test_what_cannot_be_tested_says_so():
         null_test(model, X, y, [TOLD, TOLD], **SETTINGS)
     with pytest.raises(ValueError, match="lacks"):
         null_test(model, X, y, TOLD)
+    with pytest.raises(ValueError, match=r"lacks \['lable'\]; it has \['label'\]"):
+        null_test(None, X, y, TOLD, labels=["lable"])  # before anything is fitted
+    with pytest.raises(ValueError, match=r"lacks \['lable'\]"):
+        null_test(None, X, y, TOLD, null=NullTranslator("labels", labels=["lable"]))
     domains = {"hot": np.zeros(60, bool)}
     with pytest.raises(ValueError, match="no spectrum of domain 'hot'"):
         null_test(model, X, y, TOLD, **SETTINGS, domains=domains)
