@@ -3,6 +3,7 @@
 import importlib
 
 from specxfer._fingerprint import fingerprint
+from specxfer._plausible import ImplausibleWarning
 from specxfer._version import __version__
 from specxfer.base import (
     Translator,
@@ -22,6 +23,7 @@ from specxfer.wavelengths import air_to_vacuum, vacuum_to_air
 
 __all__ = [
     "BandedCovariance",
+    "ImplausibleWarning",
     "LowRankCovariance",
     "ModelFileError",
     "Spectra",

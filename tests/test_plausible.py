@@ -6,8 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from specxfer import Spectra, translate
-from specxfer._plausible import ImplausibleWarning
+from specxfer import ImplausibleWarning, Spectra, translate
 from specxfer.baselines import NullTranslator
 from specxfer.compose import TargetWindow
 from specxfer.linear import MatchedScores, PCARidge, PCARidgeCV
