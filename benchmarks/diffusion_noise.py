@@ -3,8 +3,8 @@
 Simulated pairs around the key lines, whose truth is known; the same stars, once with
 targets at S/N 30 and once at S/N 200. Velocity and continuum of the targets are right,
 and draws are at the resolving power of each, so that noise is all that is between them
-and the truth. Printed for giants and dwarfs,
-of test stars, for the pixels of the key lines and for their equivalent widths:
+and the truth. Printed for giants and dwarfs, of test stars, for the pixels of the key
+lines and for their equivalent widths:
 
 - the root mean square of what the mean misses of the truth, which is the spread that
   draws should have; the rms standard deviation of the draws; and what that would be if

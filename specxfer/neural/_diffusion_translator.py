@@ -15,6 +15,7 @@ from specxfer.neural._component_translator import ComponentTranslator
 from specxfer.neural._drawing import Drawing
 from specxfer.neural._latents import Information, Latents
 from specxfer.neural._line_intervals import line_intervals
+from specxfer.neural._mixture import every
 from specxfer.neural._pixel_drawing import PixelDrawing
 from specxfer.neural._pixel_errors import PixelErrors, Told
 from specxfer.neural._pixel_shape import PixelShape
@@ -279,12 +280,12 @@ class DiffusionTranslator(ComponentTranslator):
         """Which fluxes are possible; any, where the target is no spectrum."""
         if y.wave is None:
             return Possible()
-        at = slice(None, None, -(-len(y) // SAMPLE))
+        at = every(len(y), SAMPLE)
         ivar = _ivar(y[at]) * self.seen_
         return Possible.of(self._ridge.predict(mean[at]), ivar)
 
     def _learn_latents(self, X, y, weight, features, mean, stars, device, seed):
-        at = slice(None, None, -(-len(X) // SAMPLE))
+        at = every(len(X), SAMPLE)
         latents = Latents.of(
             self._errors(X[at], mean[at]),
             _ivar(y[at]) * self.seen_,
